@@ -1,0 +1,35 @@
+# Each verb installs first where needed. `make PYTHON=/usr/bin/python3 …` chooses the Python of the virtual environment.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 8080
+
+.PHONY: install up down test check stack load bench
+
+install: $(STAMP)                ## .venv with everything in it
+
+up: $(STAMP)                     ## the stack on this machine, without containers; Ctrl-C ends it
+	$(BIN)/hedgerow up --apps apps --port $(PORT)
+
+down: $(STAMP)                   ## ends what `up` and `stack` of this checkout started
+	.ci/down.sh
+
+test: $(STAMP)                   ## every ring of tests: unit, live, stack
+	$(BIN)/python .ci/rings.py
+
+check: $(STAMP)                  ## linters, types, the nginx files
+	.ci/check.sh
+
+stack: $(STAMP)                  ## the stack in containers, until `make down`
+	HEDGEROW_PORT=$(PORT) docker compose up --build --detach --wait
+
+load: $(STAMP)                   ## a bounded load test of the running stack; the report is in loadtest/reports
+	$(BIN)/python loadtest/run.py --host http://127.0.0.1:$(PORT)
+
+bench: $(STAMP)                  ## CPU a request, beside gunicorn -k gevent
+	$(BIN)/python tests/bench/run.py
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	.ci/install.sh $(VENV)
+	touch $@
