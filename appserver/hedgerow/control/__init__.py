@@ -1,0 +1,1 @@
+"""The control plane: releases, plans, the deployer, supervisor. Unpatched: it never imports `worker`."""

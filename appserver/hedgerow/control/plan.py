@@ -1,0 +1,121 @@
+"""Plans: the file that says which releases each slot of an address loads.
+
+Written by rename before a slot is started, so that a restart by supervisord brings back what ran. It knows no
+processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import HedgerowError
+
+SLOTS = ("a", "b")
+
+
+class PlanError(HedgerowError):
+    """A plan file that is missing or broken; the sentence names it."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a slot loads: app name → its release's code, and app name → why it has none. Or one callable (`serve`)."""
+
+    apps: Mapping[str, str] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+    callable: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A slot's part of a plan. The newer of two has the higher generation."""
+
+    generation: int
+    content: Content
+
+    def to_json(self) -> dict[str, Any]:
+        told = {name: value for name, value in dataclasses.asdict(self.content).items() if value}
+        if not self.content.callable:
+            told = {"apps": {}, "broken": {}} | told
+        return {"generation": self.generation} | told
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Entry:
+        known = {f.name for f in dataclasses.fields(Content)} | {"generation"}
+        if strange := set(told) - known:
+            raise ValueError(f"unknown key {sorted(strange)[0]!r}")
+        apps, broken = told.get("apps", {}), told.get("broken", {})
+        if not isinstance(told["generation"], int) or not isinstance(apps, dict) or not isinstance(broken, dict):
+            raise ValueError("generation is no number, or apps or broken is no table")
+        return cls(told["generation"], Content(apps, broken, told.get("callable", ""), told.get("path", "")))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of one address."""
+
+    address: str
+    active: str = "a"
+    slots: Mapping[str, Entry | None] = field(default_factory=lambda: {"a": None, "b": None})
+
+    @property
+    def other(self) -> str:
+        return other_slot(self.active)
+
+    @property
+    def next_generation(self) -> int:
+        return 1 + max((entry.generation for entry in self.slots.values() if entry), default=0)
+
+    def with_entry(self, slot: str, content: Content) -> Plan:
+        entries = dict(self.slots) | {slot: Entry(self.next_generation, content)}
+        return dataclasses.replace(self, slots=entries)
+
+    def with_active(self, slot: str) -> Plan:
+        return dataclasses.replace(self, active=slot)
+
+
+def other_slot(slot: str) -> str:
+    return "b" if slot == "a" else "a"
+
+
+def plan_path(run: Path, address: str) -> Path:
+    return run / "plans" / f"{address}.json"
+
+
+def read_plan(path: Path) -> Plan:
+    """Raises PlanError, with the file's name and what is wrong with it."""
+    try:
+        told = json.loads(path.read_text("utf-8"))
+        slots = {slot: Entry.from_json(told["slots"][slot]) if told["slots"][slot] else None for slot in SLOTS}
+        if told["active"] not in SLOTS:
+            raise ValueError(f"active is {told['active']!r}")
+        return Plan(str(told["address"]), told["active"], slots)
+    except FileNotFoundError as error:
+        raise PlanError(f"{path}: there is no such plan") from error
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"{path}: not a plan: {error!r}") from error
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    slots = {slot: entry.to_json() if entry else None for slot, entry in plan.slots.items()}
+    write_json(path, {"address": plan.address, "active": plan.active, "slots": slots})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Whole or not at all, also for who reads meanwhile and after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(beside, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

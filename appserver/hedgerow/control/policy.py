@@ -1,0 +1,197 @@
+"""What the deployer does next: a pure function from what is seen to a list of actions.
+
+No clock, no files, no processes: the observation carries all of it, so every case is a line in a test. An address is in
+one of these states, derived and never stored:
+
+    cold      keeper not running, or no slot running        start keeper, then the active slot
+    steady    active slot ready, its entry is wanted        nothing
+    stale     its entry is not wanted, other slot stopped   if no other address is swapping: start the other with it
+    swapping  both run, other's generation is newer         wait; after 60 s stop it and do not try this content again
+    turning   both run, other is newer and ready            make it active in the plan, drain the old one
+    draining  both run, the other's generation is older     drain it (again); wait
+
+The law: a slot that serves is told to go only while another slot of its address serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .plan import Content, other_slot
+
+SWAP_LIMIT_S = 60.0
+# A worker drains in a few seconds and then exits by itself; one that does not is stopped.
+DRAIN_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """One slot as seen from outside.
+
+    alive: it runs or supervisord will start it again. failing: supervisord waits before the next try. state: what the
+    worker says of itself (`ready`, `draining`, `leaving`), or `loading` while nobody answers. for_s: how long so.
+    """
+
+    alive: bool = False
+    failing: bool = False
+    state: str = "loading"
+    for_s: float = 0.0
+    generation: int = 0
+    content: Content | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.alive and self.state == "ready"
+
+    @property
+    def going(self) -> bool:
+        return self.alive and self.state in ("draining", "leaving")
+
+
+@dataclass(frozen=True)
+class AddressView:
+    """One address: its keeper, its two slots, and which of them the plan calls active."""
+
+    address: str
+    keeper: bool = False
+    active: str = "a"
+    slots: Mapping[str, SlotView] = field(default_factory=dict)
+
+    def slot(self, name: str) -> SlotView:
+        return self.slots.get(name, SlotView())
+
+    @property
+    def current(self) -> SlotView:
+        return self.slot(self.active)
+
+    @property
+    def other(self) -> SlotView:
+        return self.slot(other_slot(self.active))
+
+    @property
+    def state(self) -> str:
+        """The word of the table above; shown by `hedgerow status`, asserted by tests."""
+        current, other = self.current, self.other
+        if not self.keeper or not (current.alive or other.alive):
+            return "cold"
+        if not other.alive:
+            return "single"
+        if other.generation > current.generation or not current.alive:
+            return "turning" if other.ready else "swapping"
+        return "draining"
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that is seen at one moment. rejected: content that did not become ready; it is not tried again."""
+
+    addresses: tuple[AddressView, ...]
+    wanted: Content
+    rejected: Content | None = None
+
+
+@dataclass(frozen=True)
+class StartKeeper:
+    address: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """Starts a slot; with content, after writing it into the plan, else with what the plan holds."""
+
+    address: str
+    slot: str
+    content: Content | None = None
+
+
+@dataclass(frozen=True)
+class Activate:
+    address: str
+    slot: str
+
+
+@dataclass(frozen=True)
+class Drain:
+    address: str
+    slot: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    address: str
+    slot: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    content: Content
+
+
+Action = StartKeeper | Start | Activate | Drain | Stop | Reject
+
+
+def decide(seen: Observation) -> list[Action]:
+    """What to do now. At most one address swaps at a time."""
+    actions: list[Action] = []
+    may_swap = not any(view.state in ("swapping", "turning") for view in seen.addresses)
+    for view in seen.addresses:
+        todo = _STATES[view.state](view, seen)
+        if view.state == "single":
+            if not may_swap:
+                continue
+            may_swap = not todo
+        actions += todo
+    return actions
+
+
+def _cold(view: AddressView, seen: Observation) -> list[Action]:
+    """Nothing serves here, so the newest content is started, unless it is known not to start."""
+    actions: list[Action] = [] if view.keeper else [StartKeeper(view.address)]
+    if not view.current.alive and not view.other.alive:
+        known = view.current.content
+        keep = known is not None and seen.wanted in (known, seen.rejected)
+        actions.append(Start(view.address, view.active, None if keep else seen.wanted))
+    return actions
+
+
+def _single(view: AddressView, seen: Observation) -> list[Action]:
+    """One slot runs: steady, or stale. One that is still loading for the first time is left alone."""
+    current = view.current
+    if seen.wanted in (current.content, seen.rejected):
+        return []
+    if not current.ready and not current.failing and current.for_s < SWAP_LIMIT_S:
+        return []
+    return [Start(view.address, other_slot(view.active), seen.wanted)]
+
+
+def _swapping(view: AddressView, seen: Observation) -> list[Action]:
+    current, other = view.current, view.other
+    if not current.alive:  # gave up or went away meanwhile: what ran before is started again beside the new one
+        return [Start(view.address, view.active)] if current.content else []
+    if other.going or other.for_s < SWAP_LIMIT_S:
+        return []
+    rejected: list[Action] = [Reject(other.content)] if other.content else []
+    return [Stop(view.address, other_slot(view.active)), *rejected]
+
+
+def _turning(view: AddressView, seen: Observation) -> list[Action]:
+    actions: list[Action] = [Activate(view.address, other_slot(view.active))]
+    if view.current.ready:
+        actions.append(Drain(view.address, view.active))
+    elif view.current.alive and not view.current.going:
+        actions.append(Stop(view.address, view.active))
+    return actions
+
+
+def _draining(view: AddressView, seen: Observation) -> list[Action]:
+    """The older one goes. It must not go before the active one serves, and it must not stay for ever."""
+    name, old = other_slot(view.active), view.other
+    if old.going:
+        return [Stop(view.address, name)] if old.for_s >= DRAIN_LIMIT_S else []
+    if not old.ready:
+        return [Stop(view.address, name)]  # it crashed while it drained and was started again
+    return [Drain(view.address, name)] if view.current.ready else []
+
+
+_STATES = {"cold": _cold, "single": _single, "swapping": _swapping, "turning": _turning, "draining": _draining}

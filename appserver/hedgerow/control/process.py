@@ -1,0 +1,72 @@
+"""The first act of every process that supervisord starts: tie its life to supervisord's, then become what it is to be.
+
+    python -m hedgerow.control.process ADDRESS a|b      a worker
+    python -m hedgerow.control.process ADDRESS c        the keeper of an address
+    python -m hedgerow.control.process nginx -- CMD…    any command, ended with SIGTERM when supervisord dies
+    python -m hedgerow.control.process parent=PID -- …  any command, ended with SIGTERM when that parent dies
+
+PR_SET_PDEATHSIG outlives an exec, so after a `kill -9` of supervisord nobody is left on its ports. This file imports
+little: it runs for each start of each process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+# Each connection is a descriptor. supervisord keeps a low limit: it closes every possible one in each child.
+MOST_DESCRIPTORS = 65_536
+
+
+def main(argv: list[str]) -> None:
+    what, rest = argv[0], argv[1:]
+    if rest[0] == "c":
+        die_with_parent(signal.SIGKILL, supervisord_pid())
+        # `sleep` holds descriptor 0, which is all a keeper does, in a hundredth of the memory of a Python.
+        os.execvp("sleep", ["sleep", "infinity"])
+    if rest[0] == "--":
+        raise_descriptors()
+        die_with_parent(signal.SIGTERM, int(what[7:]) if what.startswith("parent=") else supervisord_pid())
+        os.execvp(rest[1], rest[1:])
+    die_with_parent(signal.SIGTERM, supervisord_pid())
+    plan = run_folder() / "plans" / f"{what}.json"
+    os.execv(sys.executable, python("-m", "hedgerow.worker", str(plan), rest[0]))
+
+
+def python(*arguments: str) -> list[str]:
+    """A command line of this interpreter. -P: what lies in the current folder is not imported by accident."""
+    return [sys.executable, "-P", *arguments]
+
+
+def run_folder() -> Path:
+    return Path(os.environ["HEDGEROW_RUN"])
+
+
+def supervisord_pid() -> int:
+    return int((run_folder() / "supervisord.pid").read_text())
+
+
+def die_with_parent(how: signal.Signals, parent: int) -> None:
+    """Lets the kernel send `how` when the parent dies; ends at once if it is dead already."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, int(how), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        sys.exit("hedgerow: the process that started this one is gone")
+
+
+def raise_descriptors() -> None:
+    """Raises the soft limit of open files as far as the hard one allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,268 @@
+"""Releases: what is copied, what is not, what is data, and every way in which making one must fail in one sentence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hedgerow.control import releases, tree
+from hedgerow.errors import UserError
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    app = tmp_path / "apps" / "blog"
+    app.mkdir(parents=True)
+    (app / "app.py").write_text("application = None\n")
+    return app
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() and not path.is_symlink()}
+
+
+def test_the_same_content_is_the_same_release(folder: Path, state: Path) -> None:
+    first = releases.make(folder, state)
+    (folder / "app.py").touch()
+    assert releases.make(folder, state) == first
+    assert first.code == state / "releases" / "blog" / first.root.name / "blog"
+
+
+@pytest.mark.parametrize("change", ["bytes", "name", "x-bit", "folder"])
+def test_every_change_of_content_is_another_release(folder: Path, state: Path, change: str) -> None:
+    first = releases.make(folder, state)
+    if change == "bytes":
+        (folder / "app.py").write_text("application = 1234\n")
+    elif change == "name":
+        (folder / "app.py").rename(folder / "wsgi.py")
+    elif change == "x-bit":
+        (folder / "app.py").chmod(0o755)
+    else:
+        (folder / "empty").mkdir()
+    assert releases.make(folder, state).root != first.root
+
+
+def test_what_tools_leave_behind_is_left_out(folder: Path, state: Path) -> None:
+    for name in (".git", "venv", ".venv", "node_modules", "__pycache__"):
+        (folder / name).mkdir()
+        (folder / name / "file").touch()
+    for name in ("app.pyc", ".app.py.swp", "app.py~", ".#app.py", ".DS_Store"):
+        (folder / name).touch()
+    (folder / ".env").write_text("A=1")
+    assert files(releases.make(folder, state).code) == {"app.py", ".env"}
+
+
+def test_a_release_is_read_only_and_keeps_x_bits_and_times(folder: Path, state: Path) -> None:
+    script = folder / "run.sh"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    os.utime(script, (1000, 1000))
+    code = releases.make(folder, state).code
+    assert (code / "app.py").stat().st_mode & 0o777 == 0o444
+    assert (code / "run.sh").stat().st_mode & 0o777 == 0o555
+    assert code.stat().st_mode & 0o777 == 0o555
+    assert (code / "run.sh").stat().st_mtime == 1000
+
+
+def test_data_is_seeded_once_and_outlives_releases(folder: Path, state: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "words.txt").write_text("seed")
+    (folder / "data").chmod(0o555)
+    first = releases.make(folder, state)
+    (first.code / "data" / "words.txt").write_text("written by the app")
+    (folder / "data" / "words.txt").write_text("a newer seed")
+    (folder / "app.py").write_text("application = 2\n")
+    second = releases.make(folder, state)
+    assert second.root != first.root
+    assert (second.code / "data" / "words.txt").read_text() == "written by the app"
+    assert (state / "data" / "blog" / "data" / "words.txt").read_text() == "written by the app"
+
+
+def test_data_is_no_change(folder: Path, state: Path) -> None:
+    releases.make(folder, state)
+    before = releases.scan(folder)
+    (folder / "instance").mkdir()
+    (folder / "instance" / "x.sqlite").touch()
+    (folder / "db.sqlite3").touch()
+    assert releases.scan(folder) == before
+
+
+def test_data_names_are_links_and_instance_is_beside_the_package_too(folder: Path, state: Path) -> None:
+    release = releases.make(folder, state)
+    data = state / "data" / "blog"
+    for name in ("instance", "data", "media"):
+        assert (release.code / name).resolve() == data / name
+        assert (data / name).is_dir()
+    assert (release.root / "instance").resolve() == data / "instance"
+    (release.code / "db.sqlite3").write_text("created through the link")
+    assert (data / "db.sqlite3").read_text() == "created through the link"
+
+
+def test_the_state_can_be_moved(folder: Path, state: Path) -> None:
+    release = releases.make(folder, state)
+    moved = state.rename(state.with_name("moved"))
+    there = moved / release.code.relative_to(state)
+    (there / "instance" / "x").write_text("y")
+    assert (moved / "data" / "blog" / "instance" / "x").read_text() == "y"
+
+
+def test_the_manifest_names_more_data(folder: Path, state: Path) -> None:
+    (folder / "app.toml").write_text('data = ["var/uploads", "notes.db", "data/inner"]\n')
+    (folder / "notes.db").write_text("seed")
+    code = releases.make(folder, state).code
+    assert (code / "var" / "uploads").is_dir()
+    assert (code / "notes.db").read_text() == "seed"
+    assert not (code / "data" / "inner").is_symlink()
+    assert files(code) == {"app.py", "app.toml"}
+
+
+def test_a_package_called_data_is_code(folder: Path, state: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "__init__.py").touch()
+    code = releases.make(folder, state).code
+    assert not (code / "data").is_symlink()
+    assert files(code) == {"app.py", "data/__init__.py"}
+
+
+def test_a_wrong_manifest_is_one_sentence_and_still_has_a_fingerprint(folder: Path, state: Path) -> None:
+    (folder / "app.toml").write_text("data = 3\n")
+    with pytest.raises(UserError, match=r"blog/app\.toml: data"):
+        releases.make(folder, state)
+    assert releases.scan(folder)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../outside", "deep/../../other/file"])
+def test_a_link_that_leaves_the_folder_is_named(folder: Path, state: Path, target: str) -> None:
+    (folder / "link").symlink_to(target)
+    with pytest.raises(UserError, match=r"blog/link is a link that leaves"):
+        releases.make(folder, state)
+    assert not list(state.glob("releases/blog/*"))
+
+
+def test_links_inside_hold_in_the_copy(folder: Path, state: Path) -> None:
+    (folder / "lib").mkdir()
+    (folder / "lib" / "real.txt").write_text("here")
+    (folder / "absolute").symlink_to(folder / "lib" / "real.txt")
+    (folder / "lib" / "up").symlink_to("../app.py")
+    (folder / "by-name").symlink_to("../blog/lib")
+    (folder / "dangling").symlink_to("not-yet")
+    code = releases.make(folder, state).code
+    shutil.rmtree(folder)
+    assert (code / "absolute").read_text() == "here"
+    assert (code / "lib" / "up").read_text() == "application = None\n"
+    assert (code / "by-name" / "real.txt").read_text() == "here"
+    assert (code / "dangling").is_symlink()
+
+
+def test_sockets_and_pipes_are_no_content(folder: Path, state: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "s.sock"))
+        assert files(releases.make(folder, state).code) == {"app.py"}
+
+
+def test_an_app_folder_may_itself_be_a_link(folder: Path, state: Path) -> None:
+    named = folder.with_name("journal")
+    named.symlink_to("blog")
+    release = releases.make(named, state)
+    assert release.code == state / "releases" / "journal" / release.root.name / "journal"
+    assert files(release.code) == {"app.py"}
+
+
+def test_a_folder_that_is_gone_is_one_sentence(folder: Path, state: Path) -> None:
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="blog is gone"):
+        releases.make(folder, state)
+
+
+def test_a_folder_that_changes_while_copied_never_becomes_a_half_release(folder: Path, state: Path) -> None:
+    """One thread writes pairs of files that always agree at rest; any release must be a state the hash describes."""
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            (folder / "one").write_text(str(number) * 500)
+            (folder / f"n{number % 7}").write_text("x")
+            (folder / f"n{(number + 3) % 7}").unlink(missing_ok=True)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    made, refused = [], []
+    try:
+        for _ in range(40):
+            try:
+                made.append(releases.make(folder, state))
+            except UserError as error:
+                refused.append(str(error))
+    finally:
+        stop.set()
+        writer.join()
+    assert all("changes while it is copied" in sentence for sentence in refused)
+    assert set(state.glob("releases/blog/*")) == {release.root for release in made}
+    for release in made:
+        assert tree.digest(release.code, releases.data_names(folder)) == release.root.name
+
+
+def test_makers_at_once_end_with_one_release(folder: Path, state: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "seed").write_text("x" * 100_000)
+    found: list[releases.Release] = []
+    makers = [threading.Thread(target=lambda: found.append(releases.make(folder, state))) for _ in range(8)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert list((state / "releases" / "blog").iterdir()) == [found[0].root]
+    assert [path.name for path in (state / "data" / "blog" / "data").iterdir()] == ["seed"]
+
+
+def test_a_state_that_cannot_be_written_is_one_sentence(folder: Path, state: Path) -> None:
+    state.write_text("a file, not a folder")
+    with pytest.raises(UserError, match="Not a directory"):
+        releases.make(folder, state)
+
+
+@pytest.mark.parametrize(
+    ("app", "name"),
+    [
+        ("blog", "blog"),
+        ("my-blog", "my_blog"),
+        ("7days", "_7days"),
+        ("class", "class_"),
+        ("json", "json_"),
+        ("instance", "instance_"),
+    ],
+)
+def test_import_names(app: str, name: str) -> None:
+    assert releases.import_name(app) == name
+
+
+def test_pruning_keeps_what_is_used_what_is_young_and_the_newest_three(folder: Path, state: Path) -> None:
+    made = []
+    now = time.time()
+    for number in range(6):
+        (folder / "app.py").write_text(f"application = {number}\n")
+        made.append(releases.make(folder, state))
+        os.utime(made[-1].root, (now - 9000 + number, now - 9000 + number))
+    half = state / "releases" / "blog" / ".making-x"
+    half.mkdir()
+    os.utime(half, (now - 9000, now - 9000))
+    assert releases.prune(state, [], now - 8000) == []
+    removed = releases.prune(state, [made[1].code], now)
+    assert set(removed) == {made[0].root, made[2].root, half}
+    assert set((state / "releases" / "blog").iterdir()) == {r.root for r in (made[1], *made[3:])}
