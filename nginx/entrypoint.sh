@@ -1,0 +1,8 @@
+#!/bin/sh
+# The container's start: write the files that depend on the environment, then become nginx.
+set -eu
+here=$(dirname "$0")
+export HEDGEROW_FRONT_RUN="${HEDGEROW_FRONT_RUN:-/run/hedgerow}"
+export HEDGEROW_UPSTREAM_HOST="${HEDGEROW_UPSTREAM_HOST:-appserver}"
+"$here/render.sh"
+exec "${HEDGEROW_NGINX:-nginx}" -p "$HEDGEROW_FRONT_RUN/" -c nginx.conf -e stderr

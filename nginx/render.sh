@@ -1,0 +1,177 @@
+#!/bin/sh
+# Prepares the folder that nginx runs in: links to the static files, and the four files that depend on the installation.
+# The same script serves the container's entry point and a bare machine; it needs nothing but a POSIX shell and coreutils.
+#
+#   HEDGEROW_FRONT_RUN      target folder, absolute, writable
+#   HEDGEROW_WORKERS        addresses of a replica, 1 to 256                         (2)
+#   HEDGEROW_FIRST_ADDRESS  port of the first address; the others follow             (8001)
+#   HEDGEROW_UPSTREAM_HOST  a name: every replica it resolves to, looked up again and again; an IPv4 address: fixed   (127.0.0.1)
+#   HEDGEROW_RESOLVER       who answers for the name                                 (127.0.0.11, Docker's)
+#   HEDGEROW_PORT           port of the front                                        (8080)
+#   HEDGEROW_INTERNAL_PORT  port for replicas and health checks                      (8081; fixed addresses: a socket in the target)
+#   HEDGEROW_NGINX          the nginx binary                                         (nginx)
+#   HEDGEROW_NGINX_FILES    folder with nginx.conf, conf.d and snippets              (where this script lies)
+#
+# Then: nginx -p "$HEDGEROW_FRONT_RUN/" -c nginx.conf -e stderr
+# A mistake is one sentence and exit status 2.
+
+set -eu
+umask 022
+
+fail() {
+    printf '%s\n' "$1" >&2
+    exit 2
+}
+
+# number NAME VALUE LOW HIGH
+number() {
+    case $2 in
+        '' | *[!0-9]* | 0* | ??????*) fail "$1=$2: not a number between $3 and $4" ;;
+    esac
+    if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then
+        fail "$1=$2: not between $3 and $4"
+    fi
+}
+
+workers=${HEDGEROW_WORKERS:-2}
+first=${HEDGEROW_FIRST_ADDRESS:-8001}
+host=${HEDGEROW_UPSTREAM_HOST:-127.0.0.1}
+resolver=${HEDGEROW_RESOLVER:-127.0.0.11}
+port=${HEDGEROW_PORT:-8080}
+internal=${HEDGEROW_INTERNAL_PORT:-}
+nginx=${HEDGEROW_NGINX:-nginx}
+files=${HEDGEROW_NGINX_FILES:-$(dirname "$0")}
+target=${HEDGEROW_FRONT_RUN:-}
+
+number HEDGEROW_WORKERS "$workers" 1 256
+number HEDGEROW_FIRST_ADDRESS "$first" 1 65535
+number HEDGEROW_PORT "$port" 1 65535
+last=$((first + workers - 1))
+if [ "$last" -gt 65535 ]; then
+    fail "HEDGEROW_FIRST_ADDRESS=$first: $workers addresses from there on pass port 65535"
+fi
+case $host in
+    -* | .* | *[!A-Za-z0-9._-]*) fail "HEDGEROW_UPSTREAM_HOST=$host: neither a host name nor an IPv4 address" ;;
+esac
+case $resolver in
+    '' | *[!A-Za-z0-9.:_-]*) fail "HEDGEROW_RESOLVER=$resolver: not an address" ;;
+esac
+case $host in
+    *[!0-9.]*) fixed=no ;;
+    *) fixed=yes ;;
+esac
+if [ -z "$internal" ] && [ "$fixed" = no ]; then
+    internal=8081
+fi
+if [ -n "$internal" ]; then
+    number HEDGEROW_INTERNAL_PORT "$internal" 1 65535
+    if [ "$internal" = "$port" ]; then
+        fail "HEDGEROW_INTERNAL_PORT=$internal: is HEDGEROW_PORT, and would be public"
+    fi
+fi
+case $target in
+    /*) ;;
+    *) fail "HEDGEROW_FRONT_RUN=$target: not an absolute path" ;;
+esac
+case $target in
+    *[\"\\\;\{\}\$]* | *'
+'*) fail "HEDGEROW_FRONT_RUN=$target: has a character that nginx's files cannot hold" ;;
+esac
+if [ ! -f "$files/nginx.conf" ]; then
+    fail "HEDGEROW_NGINX_FILES=$files: no nginx.conf in it"
+fi
+files=$(cd "$files" && pwd)
+if ! built=$("$nginx" -V 2>&1); then
+    fail "HEDGEROW_NGINX=$nginx: cannot be run"
+fi
+if ! mkdir -p "$target" 2>/dev/null || [ ! -w "$target" ]; then
+    fail "HEDGEROW_FRONT_RUN=$target: cannot be written"
+fi
+
+# -n: a link to a folder is replaced, not followed.
+for name in nginx.conf conf.d snippets; do
+    ln -sfn "$files/$name" "$target/$name"
+done
+
+# servers PARAMETERS: one line an address.
+servers() {
+    address=$first
+    while [ "$address" -le "$last" ]; do
+        if [ "$fixed" = yes ]; then
+            echo "    server $host:$address $1;"
+        else
+            echo "    server $host:$address resolve $1;"
+        fi
+        address=$((address + 1))
+    done
+}
+
+# upstream NAME: the parts that all rounds share; the servers follow on stdin.
+upstream() {
+    echo "upstream $1 {"
+    echo "    zone $1 $((256 + workers * 32))k;"
+    echo "    least_conn;"
+    cat
+    echo "    keepalive 64;"
+    echo "    keepalive_timeout 5s;"
+    echo "}"
+}
+
+{
+    cat <<'TEXT'
+# Rendered by render.sh: the addresses that the front balances over.
+#
+# zone: the counters of least_conn, shared by nginx's processes; 32k a line is room for a name that resolves to more than 20 replicas.
+# keepalive, keepalive_timeout: nginx closes an idle connection after 5 s, long before a worker does (75 s), so that no request is sent into a
+# connection that is being closed.
+# max_fails=1 fail_timeout=10s: longer than a drain (6.5 s) plus the next look-up of the name (2 s); max_fails=0: never skipped.
+# Default: max_fails=1 fail_timeout=10s, keepalive_timeout 60s
+# https://nginx.org/en/docs/http/ngx_http_upstream_module.html#server
+# https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
+TEXT
+    if [ "$fixed" = no ]; then
+        echo "# The name is asked for again every second, so replicas come and go without a reload."
+        echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"
+        echo "resolver $resolver valid=1s ipv6=off;"
+    fi
+    servers "max_fails=1 fail_timeout=10s" | upstream first
+    servers "max_fails=0" | upstream second
+    {
+        servers "max_fails=1 fail_timeout=10s"
+        servers "max_fails=0 backup"
+    } | upstream streaming
+    echo "# What the internal server answers on /addresses."
+    echo "map '' \$hedgerow_addresses {"
+    echo "    default $workers;"
+    echo "}"
+} >"$target/upstream.conf"
+
+{
+    echo "# Rendered by render.sh: where clients connect."
+    echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"
+    echo "listen $port default_server;"
+} >"$target/listen.conf"
+
+# A socket that a killed nginx left behind would keep the next one from binding.
+rm -f "$target/internal.sock"
+{
+    echo "# Rendered by render.sh: where replicas and health checks connect."
+    echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"
+    if [ -n "$internal" ] && [ "$fixed" = yes ]; then
+        echo "listen 127.0.0.1:$internal;"
+    elif [ -n "$internal" ]; then
+        echo "listen $internal;"
+    else
+        echo "listen \"unix:$target/internal.sock\";"
+    fi
+} >"$target/internal.conf"
+
+{
+    echo "# Rendered by render.sh: snippets for the modules that this nginx was built with."
+    for snippet in "$files"/snippets/modules/*.conf; do
+        module=$(basename "$snippet" .conf)
+        case " $built " in
+            *" --with-$module "*) echo "include snippets/modules/$module.conf;" ;;
+        esac
+    done
+} >"$target/modules.conf"
