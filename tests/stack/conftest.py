@@ -1,0 +1,44 @@
+"""Fixtures of the stack tests: the engine once a session, a running stack once a module.
+
+A module is a pair: `test_<topic>.py` with its sentences, and, where the stack must differ from the shipped one,
+`<topic>.compose.yml` beside it. `APPS` in the module names the app folders; without it the sample apps are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import engine as docker
+
+SAMPLES = sorted(folder for folder in (docker.ROOT / "apps").iterdir() if (folder / "app.py").exists())
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[dict[str, str]]:
+    with docker.engine() as env:
+        yield env
+
+
+@pytest.fixture(scope="module")
+def idle_stack(
+    engine: dict[str, str], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[docker.Stack]:
+    """The module's stack, not started; taken down with its volumes at the end, whatever happened."""
+    topic = Path(request.path).stem.removeprefix("test_")
+    override = docker.HERE / f"{topic}.compose.yml"
+    apps = getattr(request.module, "APPS", SAMPLES)
+    stack = docker.Stack(engine, tmp_path_factory.mktemp(topic), apps, override if override.exists() else None)
+    try:
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="module")
+def stack(idle_stack: docker.Stack, request: pytest.FixtureRequest) -> docker.Stack:
+    """The module's stack, healthy, with `REPLICAS` of the module or two replicas."""
+    idle_stack.up(getattr(request.module, "REPLICAS", 2))
+    return idle_stack
