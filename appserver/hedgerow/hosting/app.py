@@ -1,0 +1,89 @@
+"""One hosted app: its folder, its mount, its callable or why it has none.
+
+Loading never raises for a broken app: one bad app must not disturb its neighbours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+from contextvars import Context
+from dataclasses import dataclass, field
+from pathlib import Path
+from wsgiref.types import WSGIApplication
+
+from ..config import Settings
+from ..errors import LoadError, UserError
+from . import discovery, failure
+from .gate import Gate
+from .imports import install
+from .manifest import Manifest, read_manifest
+from .mounts import Mount, mount_of
+from .space import Space
+
+
+@dataclass(eq=False, repr=False)
+class HostedApp:
+    """An app as its worker knows it. Exactly one of `application` and `error` is set.
+
+    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables.
+    """
+
+    name: str
+    folder: Path
+    manifest: Manifest
+    mount: Mount
+    gate: Gate
+    application: WSGIApplication | None = None
+    error: LoadError | None = None
+    space: Space | None = None
+    context: Context = field(default_factory=Context)
+
+    def fail(self, error: LoadError) -> None:
+        """From now on the app is down."""
+        self.application, self.error = None, error
+
+    @property
+    def state(self) -> str:
+        return "up" if self.error is None else "down"
+
+    def __repr__(self) -> str:
+        told = f"{self.gate.running} running" if self.error is None else self.error.sentence
+        return f"<HostedApp {self.name} at {self.mount}: {self.state}, {told}>"
+
+
+def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
+    """Load the app in `folder`. What goes wrong is in `error`; only KeyboardInterrupt passes."""
+    install()
+    gate = Gate(settings.app_running)
+    try:
+        manifest = read_manifest(folder)
+    except UserError as mistake:
+        return HostedApp(name, folder, Manifest(), mount_of(name, None, None), gate, error=LoadError(str(mistake)))
+    app = HostedApp(name, folder, manifest, mount_of(name, manifest.mount, manifest.host), gate)
+    try:
+        entry = discovery.find_entry(folder, manifest)
+        app.space = Space(name, folder, packaged=entry.is_package)
+    except LoadError as error:
+        app.error = error
+        return app
+    except OSError as error:
+        app.error = LoadError(f"{name}: {error}", traceback.format_exc())
+        return app
+    app.context = app.space.context
+    app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
+    return app
+
+
+def run_entry(app: HostedApp, entry: discovery.Entry, where: str) -> None:
+    """Import the entry and take the callable out of it. where: the app and its file, for messages."""
+    package = app.space.package if app.space else ""
+    try:
+        module = importlib.import_module(".".join(filter(None, (package, entry.module))))
+        app.application = discovery.resolve_callable(module, entry, where)
+    except KeyboardInterrupt:
+        raise
+    except LoadError as error:
+        app.error = error
+    except BaseException as error:  # also SystemExit: an app that calls sys.exit() at import ends nothing
+        app.error = failure.explain(error, app.folder, entry.file, package)

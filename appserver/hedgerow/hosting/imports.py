@@ -1,0 +1,161 @@
+"""The process-wide hooks by which a name that is looked up by string is resolved for the current app.
+
+`install()` puts them in place, once. They see every import of the process, so they first ask the cheap question whether
+a current app has such a name. An import statement outside an app's own modules is never changed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.util
+import opcode
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import FrameType, ModuleType
+from typing import Any
+
+from .space import Finder, Space, asked_from_c, current_app, python_import, spaces
+
+_python_import_module = importlib.import_module
+_python_find_spec = importlib.util.find_spec
+_IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
+
+
+def install() -> None:
+    """Make this process know app spaces. Before any library keeps a reference of its own to what is replaced here."""
+    if Finder in sys.meta_path:
+        return
+    sys.meta_path.insert(0, Finder)
+    builtins.__import__ = _import
+    importlib.import_module = _import_module
+    importlib.util.find_spec = _find_spec
+    if config := sys.modules.get("logging.config"):
+        config.BaseConfigurator.importer = staticmethod(_import)  # it keeps a reference from when it was imported
+
+
+def _import(
+    name: str,
+    globals: Mapping[str, object] | None = None,
+    locals: Mapping[str, object] | None = None,
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,
+) -> ModuleType:
+    space = current_app.get()
+    if space is not None and not level and (full := _by_string(space, name)) is not None:
+        caller = sys._getframe(1)
+        if globals is None or not (asked_from_c(globals, locals, fromlist) or _is_statement(caller)):
+            try:
+                module = space.import_own(full, fromlist)
+            except ModuleNotFoundError as error:
+                if not _is_missing(full, error):
+                    raise
+            else:
+                _lend_sys(caller.f_globals)
+                return module
+    return python_import(name, globals, locals, fromlist or (), level)
+
+
+def _import_module(name: str, package: str | None = None) -> ModuleType:
+    """`importlib.import_module`, which resolves the current app's own names."""
+    full = _own_for(name, sys._getframe(1))
+    if full is not None:
+        try:
+            return _python_import_module(full)
+        except ModuleNotFoundError as error:
+            if not _is_missing(full, error):
+                raise
+    return _python_import_module(name, package)
+
+
+def _find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
+    """`importlib.util.find_spec`, which resolves the current app's own names."""
+    full = _own_for(name, sys._getframe(1))
+    if full is not None:
+        try:
+            if (spec := _python_find_spec(full)) is not None:
+                return spec
+        except ModuleNotFoundError as error:
+            if not _is_missing(full, error):
+                raise
+    return _python_find_spec(name, package)
+
+
+def _own_for(name: str, caller: FrameType) -> str | None:
+    """What `name` means for who asks: an app's module any of its own names, a library none of standard modules."""
+    own = spaces.get(str(caller.f_globals.get("__name__")).partition(".")[0])
+    if own is not None:
+        return own.own(name)
+    space = current_app.get()
+    return None if space is None else _by_string(space, name)
+
+
+def _by_string(space: Space, name: str) -> str | None:
+    full = space.own(name)
+    return None if full is None or name.partition(".")[0] in sys.stdlib_module_names else full
+
+
+def _is_statement(frame: FrameType) -> bool:
+    """Whether `frame` stands at an import statement, not at a call of `__import__` that hands over its globals."""
+    return frame.f_code.co_code[frame.f_lasti] == _IMPORT_NAME
+
+
+def _is_missing(full: str, error: ModuleNotFoundError) -> bool:
+    """Whether the error says that `full` itself is not there, not something that it imports.
+
+    Then an installed module of that name is meant: `celery.app` beside an own `celery.py`.
+    """
+    return error.name is not None and (full + ".").startswith(error.name + ".")
+
+
+class _Modules(MutableMapping[str, ModuleType]):
+    """`sys.modules`, in which the current app's own names are found too."""
+
+    def _key(self, name: str) -> str:
+        space = current_app.get()
+        full = None if space is None else _by_string(space, name)
+        return full if full in sys.modules else name
+
+    def __getitem__(self, name: str) -> ModuleType:
+        return sys.modules[self._key(name)]
+
+    def __setitem__(self, name: str, module: ModuleType) -> None:
+        sys.modules[name] = module
+
+    def __delitem__(self, name: str) -> None:
+        del sys.modules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sys.modules)
+
+    def __len__(self) -> int:
+        return len(sys.modules)
+
+    def copy(self) -> dict[str, ModuleType]:
+        return sys.modules.copy()
+
+
+class _Sys(ModuleType):
+    """The module `sys`, with `modules` as above."""
+
+    modules = _Modules()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(sys, name, value)
+
+
+_sys = _Sys("sys")
+
+
+def _lend_sys(caller: dict[str, Any]) -> None:
+    """After `__import__(name)` a library takes the module out of `sys.modules[name]`: werkzeug's `import_string` does.
+
+    A bare own name cannot stand there, it would be everybody's. So a module that imported an own name in that way sees
+    a `sys` of its own from then on, that differs in nothing else.
+    """
+    if caller.get("sys") is sys:
+        caller["sys"] = _sys

@@ -1,0 +1,141 @@
+"""An app's own options: the optional `app.toml` in its folder, as one typed record.
+
+Each option is written once, in the record, with default, help and check; reading and converting go over its fields and
+types and know no option by name. Nothing here looks at code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..errors import UserError
+
+FILE_NAME = "app.toml"
+
+# A check gets a value of the field's type and returns what is wrong with it, or None.
+Check = Callable[[Any], str | None]
+
+_NAME = r"[^\W\d]\w*"
+_ENTRY = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*|(?:[^:/]+/)*[^:/.]+\.py)(?::{_NAME}(?:\.{_NAME})*)?")
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")
+_UNSAFE_ESCAPE = re.compile(r"%(?:2[ef]|5c|00)", re.IGNORECASE)
+_LABEL = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
+
+
+def _check_entry(entry: str) -> str | None:
+    if not _ENTRY.fullmatch(entry):
+        return "neither 'module', 'module:name' nor 'file.py:name'"
+    if ".." in PurePosixPath(entry.partition(":")[0]).parts:
+        return "it leaves the folder"
+    return None
+
+
+def _check_mount(mount: str) -> str | None:
+    if mount == "/":
+        return None
+    if not mount.startswith("/"):
+        return "it must start with '/'"
+    if mount.endswith("/"):
+        return "it must not end with '/'"
+    for segment in mount[1:].split("/"):
+        if segment in ("", ".", ".."):
+            return "it has an empty or dot segment"
+        if not _SEGMENT.fullmatch(segment):
+            return f"write it percent-encoded, as a browser sends it: {segment!r}"
+        if _UNSAFE_ESCAPE.search(segment):
+            return f"an encoded dot, slash, backslash or zero byte: {segment!r}"
+    return None
+
+
+def _check_host(host: str) -> str | None:
+    return None if _HOST.fullmatch(host) else "a lower-case host name without port is wanted"
+
+
+def _check_data(entries: tuple[str, ...]) -> str | None:
+    for entry in entries:
+        path = PurePosixPath(entry)
+        if not entry or "\0" in entry or path.is_absolute() or ".." in path.parts or not path.parts:
+            return f"{entry!r} is not a relative path that stays in the folder"
+    return None
+
+
+def _option(default: Any, help: str, check: Check) -> Any:
+    return field(default=default, metadata={"help": help, "check": check})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `app.toml` may say. An absent key has its default."""
+
+    entry: str | None = _option(
+        None, "where the WSGI callable is: module, module:name or file.py:name; default: by convention", _check_entry
+    )
+    mount: str | None = _option(
+        None, "path prefix of the app, as a browser sends it; default: /<folder name>, or / with a host", _check_mount
+    )
+    host: str | None = _option(None, "host name that the app answers; default: every host", _check_host)
+    data: tuple[str, ...] = _option((), "paths in the folder that the app writes; kept across releases", _check_data)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of the app in `folder`; without `app.toml` the defaults. Raises UserError with all mistakes."""
+    where = f"{folder.name}/{FILE_NAME}"
+    try:
+        table = tomllib.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Manifest()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{where}: {error}") from None
+    hints = typing.get_type_hints(Manifest)
+    known = {option.name: option for option in dataclasses.fields(Manifest)}
+    values: dict[str, Any] = {}
+    mistakes = []
+    for key, given in table.items():
+        if key not in known:
+            mistakes.append(_unknown(key, known))
+            continue
+        try:
+            values[key] = _convert(hints[key], given)
+        except ValueError as error:
+            mistakes.append(f"{key} = {given!r}: {error}")
+            continue
+        if wrong := known[key].metadata["check"](values[key]):
+            mistakes.append(f"{key} = {given!r}: {wrong}")
+    if mistakes:
+        raise UserError(f"{where}: " + "; ".join(mistakes))
+    return Manifest(**values)
+
+
+def _unknown(key: str, known: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "known are " + ", ".join(known)
+    return f"unknown key {key!r}: {hint}"
+
+
+_WANTED = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def _convert(hint: Any, given: Any) -> Any:
+    """`given`, as TOML has it, as a value of the type `hint`. Raises ValueError with what was wanted."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _convert(next(kind for kind in arguments if kind is not types.NoneType), given)
+    if origin is tuple:
+        if not isinstance(given, list):
+            raise ValueError(f"a list is wanted, each item {_WANTED[arguments[0]]}")
+        return tuple(_convert(arguments[0], item) for item in given)
+    if hint is float and type(given) is int:
+        return float(given)
+    if type(given) is not hint:  # exactly: TOML's true is no number
+        raise ValueError(f"{_WANTED[hint]} is wanted")
+    return given

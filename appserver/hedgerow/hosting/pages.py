@@ -1,0 +1,130 @@
+"""The pages that the host answers itself: finite, self-contained, and without secrets.
+
+Each is (status, headers, body); as JSON where the Accept header prefers that. No traceback is ever shown here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from html import escape
+from typing import Any, Protocol
+
+from ..errors import LoadError
+from .mounts import Mount
+
+Page = tuple[str, list[tuple[str, str]], bytes]
+
+_STYLE = """
+:root{color-scheme:light dark;--ink:#22301f;--soft:#63705f;--line:#d9e0d3;--paper:#fafbf7;--up:#2f7d32;--down:#b3372b}
+@media(prefers-color-scheme:dark){:root{--ink:#e4eadf;--soft:#9aa894;--line:#38432f;--paper:#171c14;--up:#7cc47f;--down:#f0877a}}
+body{margin:0;background:var(--paper);color:var(--ink);font:17px/1.55 system-ui,sans-serif}
+main{max-width:42rem;margin:0 auto;padding:12vh 1.5rem 4rem}
+h1{font-size:1.6rem;margin:0 0 .6rem}p{margin:.4rem 0;overflow-wrap:anywhere}small,.soft{color:var(--soft)}
+ul{list-style:none;margin:1.6rem 0 0;padding:0;border-top:1px solid var(--line)}
+li{display:flex;gap:1rem;align-items:baseline;padding:.7rem 0;border-bottom:1px solid var(--line)}
+li a{font-weight:600;color:inherit}li span:last-child{margin-left:auto}
+.up::before,.down::before{content:"";display:inline-block;width:.6em;height:.6em;border-radius:50%;margin-right:.5em}
+.up::before{background:var(--up)}.down::before{background:var(--down)}code{font-size:.9em}
+"""
+_NO_APPS = "<p>No app is here yet. Put a folder with an <code>app.py</code> into the apps folder.</p>"
+
+
+class Listed(Protocol):
+    """What the index shows of an app."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def mount(self) -> Mount: ...
+    @property
+    def error(self) -> LoadError | None: ...
+
+
+def index(apps: Iterable[Listed], accept: str = "") -> Page:
+    """All apps with links to them, for `/` when no app is mounted there."""
+    rows = [(app.name, app.mount, "up" if app.error is None else "down") for app in apps]
+    items = "".join(
+        f'<li><a href="{escape(mount.link)}">{escape(name)}</a>'
+        f'<span class="soft">{escape(str(mount))}</span><span class="{state}">{state}</span></li>'
+        for name, mount, state in rows
+    )
+    found = [{"name": name, "mount": str(mount), "link": mount.link, "state": state} for name, mount, state in rows]
+    return _page("200 OK", "Apps", f"<ul>{items}</ul>" if rows else _NO_APPS, {"apps": found}, accept)
+
+
+def not_found(accept: str = "") -> Page:
+    return _told("404 Not Found", "Nothing is here", "No app answers at this address.", accept)
+
+
+def app_down(name: str, accept: str = "") -> Page:
+    """For the mount of an app that could not be loaded."""
+    text = f"The app {name} could not be started. The traceback is in the log and in `hedgerow status`."
+    return _told("503 Service Unavailable", f"{name} is down", text, accept, [("Retry-After", "10")], app=name)
+
+
+def failed(request_id: str, accept: str = "") -> Page:
+    """For a request on which its app raised."""
+    text = f"The app failed on this request. In the log it has the number {request_id}."
+    return _told("500 Internal Server Error", "Something went wrong", text, accept, request_id=request_id)
+
+
+def refused(retry_after_s: int = 1, accept: str = "") -> Page:
+    """For a request that no address had room for."""
+    text = "Too many requests are being served at the moment. Please try again."
+    return _told("503 Service Unavailable", "Busy", text, accept, [("Retry-After", str(retry_after_s))])
+
+
+def _told(
+    status: str, title: str, text: str, accept: str, headers: list[tuple[str, str]] | None = None, **facts: str
+) -> Page:
+    return _page(status, title, f"<p>{escape(text)}</p>", {"error": text, **facts}, accept, headers)
+
+
+def _page(
+    status: str,
+    title: str,
+    html: str,
+    facts: dict[str, Any],
+    accept: str,
+    headers: list[tuple[str, str]] | None = None,
+) -> Page:
+    if prefers_json(accept):
+        kind = "application/json"
+        body = json.dumps({"status": int(status[:3]), **facts}).encode() + b"\n"
+    else:
+        kind = "text/html; charset=utf-8"
+        # A folder's name need not be UTF-8; what is not is shown as '?'.
+        body = (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<title>{escape(title)}</title><style>{_STYLE}</style><main><h1>{escape(title)}</h1>{html}</main></html>\n"
+        ).encode("utf-8", "replace")
+    common = [
+        ("Content-Type", kind),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Vary", "Accept"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+    ]
+    return status, common + (headers or []), body
+
+
+def prefers_json(accept: str) -> bool:
+    """Whether an Accept header gives application/json more weight than text/html; without one, or in a tie, not."""
+    weights: dict[str, float] = {}
+    for item in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        weights[kind] = max(weight, weights.get(kind, 0.0))
+
+    def weight_of(kind: str, group: str) -> float:
+        return weights.get(kind, weights.get(group, weights.get("*/*", 0.0)))
+
+    return weight_of("application/json", "application/*") > weight_of("text/html", "text/*")
