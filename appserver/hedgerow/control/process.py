@@ -34,13 +34,22 @@ def main(argv: list[str]) -> None:
         die_with_parent(signal.SIGTERM, int(what[7:]) if what.startswith("parent=") else supervisord_pid())
         os.execvp(rest[1], rest[1:])
     die_with_parent(signal.SIGTERM, supervisord_pid())
-    plan = run_folder() / "plans" / f"{what}.json"
-    os.execv(sys.executable, python("-m", "hedgerow.worker", str(plan), rest[0]))
+    os.execv(sys.executable, worker(run_folder(), what, rest[0]))
 
 
 def python(*arguments: str) -> list[str]:
     """A command line of this interpreter. -P: what lies in the current folder is not imported by accident."""
     return [sys.executable, "-P", *arguments]
+
+
+def worker(run: Path, address: str, slot: str) -> list[str]:
+    """The command line of a worker; its listening socket must be descriptor 0."""
+    return python("-m", "hedgerow.worker", str(run / "plans" / f"{address}.json"), slot)
+
+
+def tied_to(parent: int, command: list[str]) -> list[str]:
+    """The command line that runs `command` and ends it with SIGTERM when `parent`, who starts it, dies."""
+    return [*python("-m", "hedgerow.control.process"), f"parent={parent}", "--", *command]
 
 
 def run_folder() -> Path:

@@ -4,7 +4,7 @@
     state/data/<app>/<name>                       which is seeded once from the folder and never overwritten
 
 Nothing here takes a lock: a release is made beside its place and renamed into it, its name is the hash of what was
-really copied, so replicas that make the same one at once end with the same bytes. This file knows no plans, no processes.
+really copied, so replicas that make the same one at once end with the same bytes. It knows no plans and no processes.
 """
 
 from __future__ import annotations

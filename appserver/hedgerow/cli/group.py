@@ -1,0 +1,19 @@
+"""The list of verbs."""
+
+from __future__ import annotations
+
+import click
+
+from .. import __version__
+from .options import Group
+from .serve import serve
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="hedgerow")
+def main() -> None:
+    """Many Python web apps, side by side, on greenlets, behind one nginx."""
+
+
+for verb in (serve,):
+    main.add_command(verb)

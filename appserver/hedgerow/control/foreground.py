@@ -1,0 +1,171 @@
+"""`hedgerow serve --reload`: one socket, two slots that take turns, and a look at the files three times a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from ..config import Settings
+from ..errors import UserError
+from ..hosting.manifest import FILE_NAME
+from . import client, process, tree
+from .plan import Content, Plan, plan_path, write_plan
+from .supervisor import slot_socket
+from .watch import Watch
+
+LOOK_S = 0.3
+POLL_S = 0.05
+LEAVE_MARGIN_S = 5.0
+
+
+class Source(ABC):
+    """What is served: where its content comes from."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """In a few words, for the first line."""
+
+    @abstractmethod
+    def take(self) -> Content:
+        """The content as it is now."""
+
+    @abstractmethod
+    def look(self) -> Content | None:
+        """The content if it has changed and holds still, else None."""
+
+
+class FolderSource(Source):
+    """A folder whose sub-folders are apps."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._watch = Watch(settings.apps, settings.state)
+        self._apps = settings.apps
+        self._count = count
+        self._last = Content()
+
+    def describe(self) -> str:
+        return f"{self._count} app{'' if self._count == 1 else 's'} of {self._apps}"
+
+    def take(self) -> Content:
+        self._last = self._watch.look(settle=False)
+        return self._last
+
+    def look(self) -> Content | None:
+        try:
+            now = self._watch.look()
+        except UserError:  # the folder is away; it may come back
+            return None
+        if now == self._last:
+            return None
+        self._last = now
+        return now
+
+
+class ModuleSource(Source):
+    """`module:callable`, imported from a folder as it lies there. A change is one of Python code."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._content = Content(callable=name, path=str(folder))
+        self._folder = folder
+        self._seen = self._moved = ""
+
+    def describe(self) -> str:
+        return self._content.callable
+
+    def take(self) -> Content:
+        self._seen = self._scan()
+        return self._content
+
+    def look(self) -> Content | None:
+        now, before = self._scan(), self._moved
+        self._moved = now
+        if now in ("", self._seen) or now != before:
+            return None
+        self._seen = now
+        return self._content
+
+    def _scan(self) -> str:
+        """Size and time of each file of code; empty while one goes away."""
+        try:
+            names = [name for name, _ in tree.walk(self._folder, frozenset()) if name.endswith((".py", FILE_NAME))]
+            status = [(name, os.stat(self._folder / name)) for name in names]
+        except OSError:
+            return ""
+        return repr([(name, found.st_size, found.st_mtime_ns, found.st_ino) for name, found in status])
+
+
+class Foreground:
+    """Runs until SIGINT or SIGTERM. say: takes a line for the user."""
+
+    def __init__(
+        self, settings: Settings, source: Source, listener: socket.socket, address: str, say: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._listener = listener
+        self._plan = Plan(address)
+        self._say = say
+        self._workers: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self) -> None:
+        """Serve, and load again at each change."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            self._start(self._plan.active, self._source.take())
+            while True:
+                time.sleep(LOOK_S)
+                content = self._source.look()
+                if content is not None:
+                    self._swap(content)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._end()
+
+    def _start(self, slot: str, content: Content) -> None:
+        self._plan = self._plan.with_entry(slot, content)
+        run, address = self._settings.run, self._plan.address
+        write_plan(plan_path(run, address), self._plan)
+        slot_socket(run, address, slot).unlink(missing_ok=True)
+        self._workers[slot] = subprocess.Popen(
+            process.tied_to(os.getpid(), process.worker(run, address, slot)),
+            stdin=self._listener.fileno(),
+            env=os.environ | self._settings.to_env(),
+            process_group=0,  # Ctrl-C is ours alone; we tell them
+        )
+
+    def _swap(self, content: Content) -> None:
+        """The other slot takes over when it is ready; when it is not, the old one goes on."""
+        old, new = self._plan.active, self._plan.other
+        if new in self._workers:
+            self._workers[new].kill()  # it still drains from the change before
+            self._workers[new].wait()
+        self._say("a file has changed, loading again")
+        self._start(new, content)
+        path = slot_socket(self._settings.run, self._plan.address, new)
+        while self._workers[new].poll() is None and not client.is_ready(path):
+            time.sleep(POLL_S)
+        if self._workers[new].poll() is not None:
+            self._say("the change cannot be loaded; what ran before goes on")
+            return
+        self._plan = self._plan.with_active(new)
+        client.post(slot_socket(self._settings.run, self._plan.address, old), "/drain")
+        self._say("loaded")
+
+    def _end(self) -> None:
+        for worker in self._workers.values():
+            worker.send_signal(signal.SIGTERM)
+        end = time.monotonic() + self._settings.drain_s + LEAVE_MARGIN_S
+        for worker in self._workers.values():
+            try:
+                worker.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
