@@ -13,7 +13,7 @@ up: $(STAMP)                     ## the stack on this machine, without container
 	$(BIN)/hedgerow up --apps apps --port $(PORT)
 
 down: $(STAMP)                   ## ends what `up` and `stack` of this checkout started
-	.ci/down.sh
+	$(BIN)/hedgerow down; if docker info >/dev/null 2>&1; then docker compose --profile load down; fi
 
 test: $(STAMP)                   ## every ring of tests: unit, live, stack
 	$(BIN)/python .ci/rings.py
