@@ -1,0 +1,128 @@
+"""The settings of an installation: each option is written once, here, with default, unit and one line of help.
+
+The environment (`HEDGEROW_<NAME>`), the command line's options and the reference page come from this record. All
+errors of a configuration are reported together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+
+ENV_PREFIX = "HEDGEROW_"
+
+
+def _option(default: Any, help: str, unit: str = "") -> Any:
+    metadata = {"help": help, "unit": unit}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the processes of a replica agree on. Built by `from_env`, handed to child processes by `to_env`."""
+
+    apps: Path = _option(Path("apps"), "folder whose sub-folders are the apps")
+    state: Path = _option(Path(".hedgerow"), "the one writable folder: releases, app data, records, logs")
+    run: Path = _option(Path(""), "private folder for sockets and plans; empty: a short path made from `state`")
+    replica: str = _option(socket.gethostname, "name of this replica, unique among those that share `state`")
+    workers: int = _option(2, "addresses a replica has, each with one worker")
+    address_host: str = _option("127.0.0.1", "where the addresses listen")
+    first_address: int = _option(8001, "port of the first address; the others follow")
+    port: int = _option(8080, "port of the front")
+    front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
+    trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
+    drain_s: float = _option(6.5, "how long a draining worker serves; above nginx's upstream keepalive_timeout", "s")
+    keepalive_s: float = _option(75.0, "how long an idle client connection is kept; above nginx's 5 s", "s")
+    app_running: int = _option(
+        1000, "requests of one app that run at once in a worker; one more is refused before entry"
+    )
+    log_queue_lines: int = _option(
+        10_000, "log lines that wait for a slow reader of stdout; one more is dropped and counted"
+    )
+    max_head_bytes: int = _option(65_536, "request line and headers", "bytes")
+    max_body_bytes: int = _option(2 * 1024**3, "request body", "bytes")
+    access_log: bool = _option(True, "one line a request")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+        """The settings that `environ` tells, overridden by what is given and not None.
+
+        Raises UserError with all mistakes together.
+        """
+        hints = typing.get_type_hints(cls)
+        values: dict[str, Any] = {}
+        errors: list[str] = []
+        for option in dataclasses.fields(cls):
+            name = ENV_PREFIX + option.name.upper()
+            if given.get(option.name) is not None:
+                values[option.name] = given[option.name]
+            elif environ.get(name):
+                try:
+                    values[option.name] = _parse(hints[option.name], environ[name])
+                except ValueError as error:
+                    errors.append(f"{name}={environ[name]!r}: {error}")
+        if not errors:
+            settings = cls(**values)
+            errors = settings._mistakes()
+        if errors:
+            raise UserError("; ".join(errors))
+        return settings._absolute()
+
+    def to_env(self) -> dict[str, str]:
+        """The environment variables that make `from_env` return an equal record."""
+        return {ENV_PREFIX + f.name.upper(): _format(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @property
+    def addresses(self) -> list[str]:
+        """The names of the addresses: their ports as text."""
+        return [str(self.first_address + n) for n in range(self.workers)]
+
+    def _mistakes(self) -> list[str]:
+        found = []
+        ranges = {"workers": (1, 256), "first_address": (1, 65535), "port": (1, 65535), "app_running": (1, 10**6)}
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                found.append(f"{ENV_PREFIX}{name.upper()}={getattr(self, name)}: not between {low} and {high}")
+        if "/" in self.replica or self.replica.startswith("."):
+            found.append(f"{ENV_PREFIX}REPLICA={self.replica!r}: it names a file, so no '/' and no leading '.'")
+        return found
+
+    def _absolute(self) -> Settings:
+        state = self.state.absolute()
+        run = self.run
+        if run == Path(""):
+            run = default_run(state)
+        return dataclasses.replace(self, apps=self.apps.absolute(), state=state, run=run.absolute())
+
+
+def default_run(state: Path) -> Path:
+    """A run folder that every command finds from `state` alone, short enough for the 107 bytes of a socket's path."""
+    key = f"{os.stat(state).st_dev:x}-{os.stat(state).st_ino:x}" if state.exists() else "new"
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"hedgerow-{os.getuid()}-{key}"  # noqa: S108
+
+
+def _parse(kind: type, text: str) -> Any:
+    if kind is bool:
+        if text.lower() not in ("0", "1", "true", "false", "yes", "no", "on", "off"):
+            raise ValueError("neither 0 nor 1")
+        return text.lower() in ("1", "true", "yes", "on")
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError("not a number") from None
+    return kind(text)
+
+
+def _format(value: Any) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)

@@ -1,0 +1,46 @@
+"""The errors that more than one layer knows. Each carries what its catcher needs, so that who catches does not
+choose.
+"""
+
+from __future__ import annotations
+
+
+class HedgerowError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UserError(HedgerowError):
+    """A user's mistake, told in one sentence that names file and key; the command line prints it and exits with 2."""
+
+
+class HttpError(HedgerowError):
+    """A request that is answered by the engine itself.
+
+    status: the HTTP status code; reason: one sentence, safe to show to the client.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class RefusedError(HedgerowError):
+    """A request refused before its app was entered, so that another address may take it.
+
+    cause: one word for log and page (full, draining, starting); retry_after_s: for the client if nobody takes it.
+    """
+
+    def __init__(self, cause: str, retry_after_s: int = 1) -> None:
+        super().__init__(f"refused before entry: {cause}")
+        self.cause = cause
+        self.retry_after_s = retry_after_s
+
+
+class LoadError(HedgerowError):
+    """An app that cannot be loaded. sentence: what and where, in one line; traceback: the whole text, or empty."""
+
+    def __init__(self, sentence: str, traceback: str = "") -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.traceback = traceback

@@ -1,0 +1,49 @@
+"""One request as the engine hands it on: what the head said, already checked, and how its body is framed."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Framing(enum.Enum):
+    """How the body of a request is delimited (RFC 9112 section 6)."""
+
+    NONE = "none"
+    LENGTH = "length"
+    CHUNKED = "chunked"
+
+
+class Request:
+    """The head of a request.
+
+    method: as sent; target: the request target, raw, as text (latin-1); fields: header fields keyed as in CGI (RFC
+    3875 section 4.1.18: `HTTP_ACCEPT`, `CONTENT_TYPE`), values as latin-1 text; http11: False for HTTP/1.0;
+    keep_alive: whether the client allows another request; framing and length: of the body, length in bytes and 0
+    unless framing is LENGTH.
+    """
+
+    __slots__ = ("expects_continue", "fields", "framing", "http11", "keep_alive", "length", "method", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        http11: bool,
+        keep_alive: bool,
+        fields: dict[str, str],
+        framing: Framing,
+        length: int,
+        expects_continue: bool,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.http11 = http11
+        self.keep_alive = keep_alive
+        self.fields = fields
+        self.framing = framing
+        self.length = length
+        self.expects_continue = expects_continue
+
+    def __repr__(self) -> str:
+        version = "1.1" if self.http11 else "1.0"
+        return f"<Request {self.method} {self.target} HTTP/{version} body={self.framing.value}>"

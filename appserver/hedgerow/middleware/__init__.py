@@ -1,0 +1,1 @@
+"""Plain WSGI middleware, one concern a file, usable with any server."""

@@ -1,0 +1,76 @@
+"""The environ dictionary of PEP 3333, a fresh plain dict for each request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..http.request import Framing, Request
+
+Environ = dict[str, Any]
+
+
+def base_environ(server_name: str, server_port: str, errors: Any, extra: dict[str, Any]) -> Environ:
+    """What is the same for all requests of a listener; `build` copies it. errors: the text stream for `wsgi.errors`."""
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": errors,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "wsgi.file_wrapper": FileWrapper,
+        "SERVER_SOFTWARE": "hedgerow",
+        "SERVER_NAME": server_name,
+        "SERVER_PORT": server_port,
+        **extra,
+    }
+
+
+def build(
+    base: Environ, request: Request, script_name: str, path_info: str, query: str, peer: tuple[str, str]
+) -> Environ:
+    """The environ of one request. peer: address and port of who connected, as text; both empty for a unix socket.
+
+    The framing of the body is the engine's: a chunked body arrives without Transfer-Encoding, its end is told by
+    `wsgi.input_terminated`.
+    """
+    environ = base.copy()
+    environ.update(request.fields)
+    if request.framing is Framing.NONE:
+        environ.pop("CONTENT_LENGTH", None)
+    environ["REQUEST_METHOD"] = request.method
+    environ["SCRIPT_NAME"] = script_name
+    environ["PATH_INFO"] = path_info
+    environ["QUERY_STRING"] = query
+    environ["REQUEST_URI"] = environ["RAW_URI"] = request.target
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.http11 else "HTTP/1.0"
+    environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = peer
+    return environ
+
+
+class FileWrapper:
+    """`wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling"): an iterable of the file's blocks.
+
+    file: anything with `read(size)`; it is read from its present position. block_size: bytes. `close()` closes the file
+    if it can be closed.
+    """
+
+    def __init__(self, file: Any, block_size: int = 65_536) -> None:
+        self.file = file
+        self.block_size = block_size
+
+    def __iter__(self) -> FileWrapper:
+        return self
+
+    def __next__(self) -> bytes:
+        block: bytes = self.file.read(self.block_size)
+        if not block:
+            raise StopIteration
+        return block
+
+    def close(self) -> None:
+        """Close the file."""
+        close = getattr(self.file, "close", None)
+        if close is not None:
+            close()

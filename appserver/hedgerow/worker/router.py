@@ -1,0 +1,115 @@
+"""From a request to a job: which app, under which id, and whether it may enter. The public listener's router; the
+control socket's is one line.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..config import Settings
+from ..errors import RefusedError
+from ..hosting import pages
+from ..hosting.app import HostedApp
+from ..hosting.gate import Gate
+from ..hosting.host import Host
+from ..hosting.mounts import Redirect
+from ..hosting.pages import Page
+from ..http.request import Request
+from ..middleware.forwarded import Forwarded
+from ..pep3333.bridge import Application
+from .connection import Connection
+from .log import quote
+from .runner import Job, Target, page_application
+
+if TYPE_CHECKING:
+    from .server import Server
+
+# nginx sends a request that was answered with this to the other addresses; it is in no app's power to send it.
+SEND_ELSEWHERE = ("X-Accel-Redirect: @refused",)
+UNLIMITED = 10**9
+
+
+class Router:
+    """Routes requests to the targets of a host's apps."""
+
+    def __init__(self, host: Host, settings: Settings) -> None:
+        self._host = host
+        self._trust_front = settings.trust_front
+        self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
+        self._targets = {app.name: self._target(app) for app in host.apps.values() if app.application is not None}
+
+    def __call__(self, server: Server, connection: Connection, request: Request) -> Job:
+        number = server.next_number()
+        fields = request.fields
+        turn = fields.pop("HTTP_X_HEDGEROW_ROUND", "")
+        front = fields.pop("HTTP_X_HEDGEROW_FRONT", "")
+        own_headers: tuple[str, ...] = ()
+        request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front else ""
+        if request_id:
+            fields["hedgerow.front"] = front  # fields become environ as they are
+        else:
+            # whoever makes the id returns it
+            request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id(number)
+            own_headers = (f"X-Request-Id: {request_id}",)
+        path, _, query = _origin_form(request.target).partition("?")
+        job = Job(connection, request, self._pages, "", path, query, request_id, number, own_headers)
+        self._aim(job, turn)
+        return job
+
+    def _aim(self, job: Job, turn: str) -> None:
+        """Choose the job's target: an app that lets it in, or a page of ours."""
+        fields = job.request.fields
+        accept = fields.get("HTTP_ACCEPT", "")
+        route = self._host.mounts.route(job.path_info, fields.get("HTTP_HOST", ""))
+        if route is None:
+            listed = job.path_info == "/" and job.request.method in ("GET", "HEAD")
+            self._show(job, pages.index(self._host.apps.values(), accept) if listed else pages.not_found(accept))
+            return
+        target = self._targets.get(route.app.name)
+        redirect = route.redirect(job.request.method, job.query)
+        if target is None:
+            self._show(job, pages.app_down(route.app.name, accept))
+        elif redirect is not None:
+            self._show(job, _redirect_page(redirect))
+        elif target.gate.enter():
+            job.target = target
+            job.script_name, job.path_info = route.script_name, route.path_info
+        else:
+            self._refuse(job, turn, RefusedError("full"))
+
+    def _refuse(self, job: Job, turn: str, refusal: RefusedError) -> None:
+        job.cause = refusal.cause
+        if turn == "1" and self._trust_front:
+            job.own_headers += SEND_ELSEWHERE
+        self._show(job, pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")))
+
+    def _show(self, job: Job, page: Page) -> None:
+        shared = self._pages
+        shared.gate.enter()
+        job.target = Target(shared.name, page_application(page), shared.context, shared.gate, shared.free)
+
+    def _target(self, app: HostedApp) -> Target:
+        application: Application = app.application  # type: ignore[assignment]
+        if self._trust_front:
+            application = Forwarded(application)
+        return Target(quote(app.name), application, app.context, app.gate)
+
+
+def _origin_form(target: str) -> str:
+    """The path and query of a request target (RFC 9112 section 3.2); '*' has neither."""
+    if target.startswith("/"):
+        return target
+    if "://" in target:
+        parts = urlsplit(target)
+        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return ""
+
+
+def _redirect_page(redirect: Redirect) -> Page:
+    return "308 Permanent Redirect", [("Location", redirect.location), ("Content-Length", "0")], b""
+
+
+def _no_application(environ: object, start_response: object) -> list[bytes]:
+    raise AssertionError("the target of pages is always given a page")

@@ -1,0 +1,181 @@
+"""The greenlets that answer requests. A runner serves one request, parks itself in its target's free list, and is
+switched to again for the next.
+
+A free list is never shared by two apps, and each request runs in a copy of its app's own context: what one app leaves
+in greenlet-local storage no other app finds.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import io
+import logging
+import time
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from greenlet import GreenletExit, greenlet
+
+from ..errors import HttpError
+from ..hosting import pages
+from ..hosting.gate import Gate
+from ..hosting.pages import Page
+from ..http.request import Framing, Request
+from ..pep3333.bridge import Application, Exchange
+from ..pep3333.environ import build
+from ..pep3333.input import BodyInput
+from .connection import ClientGone, Connection
+from .log import quote, request_id, timestamp
+
+MAX_FREE = 256  # parked greenlets of one app; each holds a small stack
+
+_log = logging.getLogger("hedgerow.worker")
+_NO_BODY = b""
+
+
+@dataclass(slots=True)
+class Target:
+    """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log."""
+
+    name: str
+    application: Application
+    context: contextvars.Context
+    gate: Gate
+    free: list[Runner] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Job:
+    """One request on its way to one target. number: which of the worker's requests this is; own_headers: sent
+    whatever the app says.
+    """
+
+    connection: Connection
+    request: Request
+    target: Target
+    script_name: str
+    path_info: str
+    query: str
+    request_id: str
+    number: int
+    own_headers: tuple[str, ...] = ()
+    cause: str = ""
+
+
+class Runner(greenlet):
+    """A greenlet that takes one job after the other. Its parent is the hub."""
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(parent=server.hub)
+        self.server = server
+        self.job: Job | None = None
+
+    def take(self, job: Job) -> None:
+        """Called in the hub: run job in a context of its own until it first has to wait."""
+        self.job = job
+        self.gr_context = job.target.context.copy()
+        self.switch()
+
+    def run(self) -> None:
+        """Serve until the free list is long enough without us."""
+        hub = self.server.hub
+        while True:
+            job = self.job
+            if job is None:
+                return
+            self._serve(job)
+            self.job = None
+            free = job.target.free
+            if len(free) >= MAX_FREE:
+                return
+            free.append(self)
+            del job
+            hub.switch()
+
+    def _serve(self, job: Job) -> None:
+        server, connection, request = self.server, job.connection, job.request
+        started = time.monotonic()
+        request_id.set(job.request_id)
+        keep_alive = request.keep_alive and not server.draining
+        exchange = Exchange(request, keep_alive, server.date(), connection.send, job.own_headers)
+        environ = build(server.environ, request, job.script_name, job.path_info, job.query, connection.peer)
+        environ["hedgerow.request_id"] = job.request_id
+        environ["wsgi.input"] = _body(connection, request)
+        try:
+            exchange.run(job.target.application, environ)
+        except ClientGone:
+            pass
+        except BaseException as error:
+            self._fail(job, exchange, error)
+        finally:
+            del environ
+            job.target.gate.leave()
+        server.served(job, exchange, time.monotonic() - started)
+        if exchange.complete:
+            connection.finished(not exchange.close)
+        else:
+            connection.close(abort=True)
+
+    def _fail(self, job: Job, exchange: Exchange, error: BaseException) -> None:
+        """The app raised. Whatever it was, SystemExit too, the client gets a 500 if nothing was sent yet, and the
+        worker goes on.
+        """
+        if isinstance(error, GreenletExit):
+            return
+        if isinstance(error, HttpError):
+            page = error_page(error)
+        else:
+            _log.error("%s %s raised %s", job.request.method, job.request.target, type(error).__name__, exc_info=error)
+            page = pages.failed(job.request_id, job.request.fields.get("HTTP_ACCEPT", ""))
+        if exchange.head is None:
+            try:
+                exchange.answer(*page)
+            except OSError:
+                exchange.complete = False
+
+
+def error_page(error: HttpError) -> Page:
+    """What the client gets for a body that was no body."""
+    status = f"{error.status} {HTTPStatus(error.status).phrase}"
+    return status, [("Content-Type", "text/plain; charset=utf-8")], f"{status}\n{error.reason}\n".encode()
+
+
+def _body(connection: Connection, request: Request) -> Any:
+    if request.framing is Framing.NONE:
+        return io.BytesIO(_NO_BODY)
+    if (
+        request.framing is Framing.LENGTH
+        and request.length <= connection.reader.buffered
+        and not request.expects_continue
+    ):
+        return io.BytesIO(connection.reader.read_body())
+    return BodyInput(connection.read_more)
+
+
+def access_line(job: Job, exchange: Exchange, seconds: float) -> str:
+    """The access log's line for one request, as JSON; nothing of the client stands in it unescaped."""
+    request = job.request
+    return (
+        f'{{"time":"{timestamp()}","level":"info","kind":"access","app":{job.target.name},'
+        f'"request_id":{quote(job.request_id)},"method":{quote(request.method)},"path":{quote(request.target)},'
+        f'"status":{exchange.status[:3] or 499},"bytes":{exchange.sent_bytes},"ms":{seconds * 1000:.2f},'
+        f'"client":{quote(job.connection.peer[0])}{_cause(job, exchange)}}}'
+    )
+
+
+def _cause(job: Job, exchange: Exchange) -> str:
+    if job.cause:
+        return f',"cause":{quote(job.cause)}'
+    return "" if exchange.complete else ',"cause":"aborted"'
+
+
+def page_application(page: Page) -> Application:
+    """A page as a WSGI application."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        status, headers, body = page
+        start_response(status, headers)
+        return [body]
+
+    return answer

@@ -1,0 +1,52 @@
+"""`python -m hedgerow.worker PLAN SLOT`: read our entry of the plan, load its apps, serve. The listening socket is
+fd 0.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config import Settings
+from ..control.plan import Content, PlanError, read_plan
+from ..errors import UserError
+from ..hosting.host import Host, host_callable, load_host
+from .log import LogQueue, take_over
+from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_listener
+
+_log = logging.getLogger("hedgerow.worker")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one worker to its end. Raises UserError for a plan that does not name us."""
+    if len(arguments) != 2:
+        raise UserError("usage: python -m hedgerow.worker PLAN SLOT, with the listening socket as fd 0")
+    listener = take_listener()
+    raise_descriptor_limit()
+    settings = Settings.from_env()
+    path, slot = Path(arguments[0]), arguments[1]
+    try:
+        plan = read_plan(path)
+    except PlanError as error:
+        raise UserError(str(error)) from None
+    entry = plan.slots.get(slot)
+    if entry is None:
+        raise UserError(f"{path}: slot {slot} has no entry")
+    queue = LogQueue(1, settings.log_queue_lines)
+    errors = take_over(queue)
+    worker = Worker(settings, plan.address, slot, entry.generation, queue, errors)
+    status = 0
+    try:
+        worker.run(listener, _load(entry.content, settings))
+    except BaseException:
+        _log.exception("the worker ends")
+        status = 1
+    queue.flush(FLUSH_S)
+    exit_now(status)
+
+
+def _load(content: Content, settings: Settings) -> Host:
+    if content.callable:
+        return host_callable(content.callable, Path(content.path), settings)
+    return load_host({name: Path(folder) for name, folder in content.apps.items()}, content.broken, settings)

@@ -1,0 +1,192 @@
+"""One worker: its apps, its listener, its control socket, and its end.
+
+States: loading → ready → draining (another slot has taken over) or leaving (the whole replica goes) → gone.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import contextvars
+import fcntl
+import gc
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from typing import Any
+
+import gevent
+from gevent.event import Event
+
+from ..config import Settings
+from ..hosting.gate import Gate
+from ..hosting.host import Host
+from ..http.request import Request
+from ..pep3333.environ import base_environ
+from .connection import Connection
+from .control import ControlApplication, memory_bytes
+from .log import LineStream, LogQueue
+from .router import UNLIMITED, Router
+from .runner import Job, Target
+from .server import Server, environ_extra
+
+BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
+FLUSH_S = 1.0
+
+_log = logging.getLogger("hedgerow.worker")
+
+
+def take_listener() -> _socket.socket:
+    """Our socket, moved from fd 0 to a descriptor that no child process of an app inherits; fd 0 becomes /dev/null."""
+    descriptor = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 10)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    listener = _socket.socket(fileno=descriptor)
+    listener.setblocking(False)
+    if listener.family != _socket.AF_UNIX:
+        listener.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+    return listener
+
+
+def raise_descriptor_limit() -> None:
+    """As many descriptors as the kernel lets us have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Worker:
+    """See the module's docstring. address and slot: who we are; generation: of the plan's entry that we run."""
+
+    def __init__(
+        self, settings: Settings, address: str, slot: str, generation: int, log: LogQueue, errors: LineStream
+    ) -> None:
+        self.state = "loading"
+        self._settings = settings
+        self._address = address
+        self._slot = slot
+        self._generation = generation
+        self._log = log
+        self._errors = errors
+        self._started = time.monotonic()
+        self._done = Event()
+        self._host: Host | None = None
+        self._server: Server | None = None
+        self._control: Server | None = None
+
+    def run(self, listener: _socket.socket, host: Host) -> None:
+        """Serve host on listener until drained. Returns when nothing is left to serve."""
+        self._host = host
+        settings = self._settings
+        name, port = _name_of(listener)
+        environ = base_environ(name, port, self._errors, environ_extra(settings, self._address, self._slot))
+        self._server = Server(
+            listener, environ, Router(host, settings), settings, self._log if settings.access_log else None
+        )
+        gc.collect()
+        gc.freeze()  # what is loaded stays; the collector need not look at it again
+        listener.listen(BACKLOG)  # brings a listener back that a leaving worker has shut down
+        self.state = "ready"
+        self._server.start_accepting()
+        self._control = self._open_control()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self.leave)
+        _log.info("ready: %s", self)
+        self._done.wait()
+        self._close()
+
+    def __repr__(self) -> str:
+        apps = len(self._host.apps) if self._host else 0
+        return f"<Worker {self._address}:{self._slot} {self.state} generation={self._generation} apps={apps}>"
+
+    def drain(self) -> None:
+        """Another slot has taken over: accept no more, end when the last connection is gone or at the drain limit."""
+        if self.state == "ready" and self._server is not None:
+            self.state = "draining"
+            self._server.stop_accepting()
+            self._wait_for_end()
+
+    def leave(self) -> None:
+        """The replica goes: like drain, and connects are refused from now on."""
+        if self.state in ("ready", "draining") and self._server is not None:
+            waiting = self.state == "draining"
+            self.state = "leaving"
+            self._server.refuse_new()
+            if not waiting:
+                self._wait_for_end()
+
+    def status(self) -> dict[str, Any]:
+        """The facts for `hedgerow status`."""
+        server, host = self._server, self._host
+        return {
+            "address": self._address,
+            "slot": self._slot,
+            "generation": self._generation,
+            "pid": os.getpid(),
+            "state": self.state,
+            "age_s": round(time.monotonic() - self._started, 1),
+            "requests": server.requests if server else 0,
+            "in_flight": server.in_flight if server else 0,
+            "connections": len(server.connections) if server else 0,
+            "memory_bytes": memory_bytes(),
+            "log_dropped": self._log.dropped,
+            "apps": host.status() if host else [],
+        }
+
+    def _wait_for_end(self) -> None:
+        _log.info("%s: %s", self.state, self._server)
+        gevent.spawn(self._watch_end)
+
+    def _watch_end(self) -> None:
+        end = time.monotonic() + self._settings.drain_s
+        while self._server and self._server.connections and time.monotonic() < end:
+            gevent.sleep(0.05)
+        self._done.set()
+
+    def _close(self) -> None:
+        for server in (self._server, self._control):
+            if server is not None:
+                server.close_all()
+        with contextlib.suppress(OSError):
+            os.unlink(self._control_path)
+        self.state = "gone"
+        _log.info("gone: %s", self._server)
+
+    @property
+    def _control_path(self) -> str:
+        return str(self._settings.run / f"{self._address}-{self._slot}.sock")
+
+    def _open_control(self) -> Server:
+        """The control socket appears only now: whoever finds it finds a worker that is ready."""
+        path = self._control_path
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        listener.setblocking(False)
+        listener.bind(path)
+        listener.listen(64)
+        target = Target('"control"', ControlApplication(self), contextvars.Context(), Gate(UNLIMITED))
+
+        def route(server: Server, connection: Connection, request: Request) -> Job:
+            number = server.next_number()
+            target.gate.enter()
+            return Job(connection, request, target, "", request.target.partition("?")[0], "", "", number)
+
+        server = Server(listener, base_environ("control", "", self._errors, {}), route, self._settings, None)
+        server.start_accepting()
+        return server
+
+
+def _name_of(listener: _socket.socket) -> tuple[str, str]:
+    name = listener.getsockname()
+    return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "80")
+
+
+def exit_now(status: int) -> None:
+    """Leave the process: threads of apps that do not end must not hold it."""
+    sys.stdout.flush()
+    os._exit(status)
