@@ -98,7 +98,7 @@ class Load:
         self._process = process
 
     def stop(self) -> Outcome:
-        """Ends the load and tells what it saw; it must still have been running, or it proves nothing of what came last."""
+        """Ends the load and tells what it saw. It must still be running: else it proves nothing of what came last."""
         if self._process.poll() is not None:
             raise AssertionError("the load had ended by itself: give it more requests or seconds")
         printed, _ = self._process.communicate(timeout=60)
