@@ -59,7 +59,7 @@ def _import(
 
 def _import_module(name: str, package: str | None = None) -> ModuleType:
     """`importlib.import_module`, which resolves the current app's own names."""
-    full = _own_for(name, sys._getframe(1))
+    full = _own_for(name, package, sys._getframe(1))
     if full is not None:
         try:
             return _python_import_module(full)
@@ -71,7 +71,7 @@ def _import_module(name: str, package: str | None = None) -> ModuleType:
 
 def _find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
     """`importlib.util.find_spec`, which resolves the current app's own names."""
-    full = _own_for(name, sys._getframe(1))
+    full = _own_for(name, package, sys._getframe(1))
     if full is not None:
         try:
             if (spec := _python_find_spec(full)) is not None:
@@ -82,8 +82,13 @@ def _find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
     return _python_find_spec(name, package)
 
 
-def _own_for(name: str, caller: FrameType) -> str | None:
+def _own_for(name: str, package: str | None, caller: FrameType) -> str | None:
     """What `name` means for who asks: an app's module any of its own names, a library none of standard modules."""
+    if package and name.startswith("."):
+        try:
+            name = importlib.util.resolve_name(name, package)
+        except ImportError:
+            return None  # Python itself says what is wrong
     own = spaces.get(str(caller.f_globals.get("__name__")).partition(".")[0])
     if own is not None:
         return own.own(name)

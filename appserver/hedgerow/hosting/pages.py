@@ -111,7 +111,7 @@ def _page(
 
 
 def prefers_json(accept: str) -> bool:
-    """Whether an Accept header gives application/json more weight than text/html; without one, or in a tie, not."""
+    """Whether an Accept header prefers application/json to text/html: by weight, or if equal by naming only it."""
     weights: dict[str, float] = {}
     for item in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in item.split(";"))
@@ -124,7 +124,8 @@ def prefers_json(accept: str) -> bool:
                     weight = 0.0
         weights[kind] = max(weight, weights.get(kind, 0.0))
 
-    def weight_of(kind: str, group: str) -> float:
-        return weights.get(kind, weights.get(group, weights.get("*/*", 0.0)))
+    def preference(kind: str, group: str) -> tuple[float, bool]:
+        return weights.get(kind, weights.get(group, weights.get("*/*", 0.0))), kind in weights
 
-    return weight_of("application/json", "application/*") > weight_of("text/html", "text/*")
+    wanted = preference("application/json", "application/*")
+    return wanted[0] > 0 and wanted > preference("text/html", "text/*")

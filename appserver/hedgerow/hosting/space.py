@@ -5,9 +5,9 @@ them. By globals: the app's modules run with builtins of their own, whose `__imp
 first, as with `sys.path[0]`. By the current app: a name that a library looks up by string (`from_object("config")`) is
 the current app's; an import *statement* of a library never is, and neither is the name of a standard module.
 
-The current app is a context variable. gevent's greenlets copy the context of who spawns them; a native
-`threading.Thread` does so only from Python 3.14 on (by default in free-threaded builds alone). Without it own code is
-still known by its globals; what a library looks up by string is not.
+The current app is a context variable. gevent's greenlets, and with them the threads of a patched process, copy the
+context of who spawns them. A native `threading.Thread` begins with an empty one before Python 3.14 (and there too
+unless `thread_inherit_context` is set): own code is still known by its globals, what a library looks up is not.
 """
 
 from __future__ import annotations
@@ -152,7 +152,11 @@ class Loader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         # The package itself may have no file: then it is empty.
         source = self.get_data(self.path) if "." in fullname or os.path.exists(self.path) else b""
-        code: CodeType = self.source_to_code(source, self.path)
+        try:
+            code: CodeType = self.source_to_code(source, self.path)
+        except SyntaxError as error:
+            error.filename = error.filename or self.path  # a zero byte in the source is told without it
+            raise
         return code
 
     def get_filename(self, name: str | None = None) -> str:

@@ -1,0 +1,5 @@
+"""The factory forgets its return."""
+
+
+def create_app():
+    pass

@@ -1,0 +1,6 @@
+"""The plainest app: a function."""
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"function\n"]

@@ -1,0 +1,1 @@
+WHOSE = b"own\n"

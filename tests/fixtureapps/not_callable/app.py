@@ -1,0 +1,3 @@
+"""Binds the name to something that cannot be called."""
+
+application = "a text"

@@ -1,0 +1,3 @@
+"""Named like an entry, but only a helper: the entry is wsgi.py."""
+
+TEXT = b"wsgi.py\n"

@@ -1,0 +1,2 @@
+TABLE = {"port": "80"}
+PORT = int(TABLE["prot"])

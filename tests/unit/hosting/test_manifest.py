@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from hedgerow.errors import UserError
+from hedgerow.hosting.manifest import Manifest, read_manifest
+
+
+def manifest_of(folder: Path, text: str | bytes) -> Manifest:
+    (folder / "app.toml").write_bytes(text.encode() if isinstance(text, str) else text)
+    return read_manifest(folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "blog").mkdir()
+    return tmp_path / "blog"
+
+
+def test_without_a_file_all_is_default(folder: Path) -> None:
+    assert read_manifest(folder) == Manifest(entry=None, mount=None, host=None, data=())
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ('entry = "site"', Manifest(entry="site")),
+        ('entry = "pkg.site:make_app"', Manifest(entry="pkg.site:make_app")),
+        ('entry = "site:factory.app"', Manifest(entry="site:factory.app")),
+        ('entry = "my-site.py:app"', Manifest(entry="my-site.py:app")),
+        ('entry = "src/site.py:app"', Manifest(entry="src/site.py:app")),
+        ('mount = "/"', Manifest(mount="/")),
+        ('mount = "/team/blog"', Manifest(mount="/team/blog")),
+        ('mount = "/caf%C3%A9"', Manifest(mount="/caf%C3%A9")),
+        ('host = "blog.example.org"', Manifest(host="blog.example.org")),
+        ('host = "[::1]"', Manifest(host="[::1]")),
+        ('data = ["uploads", "var/db.sqlite3", "./x"]', Manifest(data=("uploads", "var/db.sqlite3", "./x"))),
+        ("data = []", Manifest()),
+    ],
+)
+def test_good_values(folder: Path, line: str, wanted: Manifest) -> None:
+    assert manifest_of(folder, line) == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('entry = "a b"', "neither 'module'"),
+        ('entry = ""', "neither 'module'"),
+        ('entry = ":app"', "neither 'module'"),
+        ('entry = "mod:"', "neither 'module'"),
+        ('entry = "mod:app:x"', "neither 'module'"),
+        ('entry = "../site.py:app"', "leaves the folder"),
+        ("entry = 3", "a text is wanted"),
+        ('mount = ""', "must start with '/'"),
+        ('mount = "blog"', "must start with '/'"),
+        ('mount = "/blog/"', "must not end with '/'"),
+        ('mount = "//blog"', "empty or dot segment"),
+        ('mount = "/a/../b"', "empty or dot segment"),
+        ('mount = "/a/."', "empty or dot segment"),
+        ('mount = "/café"', "percent-encoded"),
+        ('mount = "/a b"', "percent-encoded"),
+        ('mount = "/a%2"', "percent-encoded"),
+        ('mount = "/a?b"', "percent-encoded"),
+        ('mount = "/a%2fb"', "encoded dot, slash"),
+        ('mount = "/%2e%2E"', "encoded dot, slash"),
+        ('host = "Example.org"', "lower-case"),
+        ('host = "example.org:80"', "without port"),
+        ('host = "-a"', "lower-case"),
+        ('host = ""', "lower-case"),
+        ('data = "uploads"', "a list is wanted"),
+        ("data = [1]", "a text is wanted"),
+        ('data = ["/etc"]', "'/etc' is not a relative path"),
+        ('data = ["a/../../b"]', "stays in the folder"),
+        ('data = ["."]', "stays in the folder"),
+        ('data = [""]', "stays in the folder"),
+    ],
+)
+def test_a_wrong_value_is_told_with_file_and_key(folder: Path, line: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        manifest_of(folder, line)
+    sentence = str(caught.value)
+    assert sentence.startswith("blog/app.toml: " + line.partition(" ")[0] + " = ")
+    assert words in sentence
+    assert "\n" not in sentence
+
+
+def test_an_unknown_key_names_the_nearest_known_one(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"^blog/app.toml: unknown key 'mont': did you mean 'mount'\?$"):
+        manifest_of(folder, 'mont = "/x"')
+
+
+def test_an_unknown_key_that_is_near_none_names_all(folder: Path) -> None:
+    names = ", ".join(field.name for field in dataclasses.fields(Manifest))
+    with pytest.raises(UserError, match=f"unknown key 'zzz': known are {names}$"):
+        manifest_of(folder, "zzz = 1")
+
+
+def test_all_mistakes_are_told_together(folder: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        manifest_of(folder, 'mont = "/x"\nhost = "A:1"\ndata = ["/etc"]\nentry = 1')
+    assert all(word in str(caught.value) for word in ("'mont'", "host = 'A:1'", "data = ['/etc']", "entry = 1"))
+
+
+@pytest.mark.parametrize(("text", "words"), [("mount = x", "line 1"), (b'mount = "\xff"', "utf-8")])
+def test_what_is_no_toml_is_told_with_its_place(folder: Path, text: str | bytes, words: str) -> None:
+    with pytest.raises(UserError, match=rf"^blog/app.toml: .*{words}"):
+        manifest_of(folder, text)
+
+
+def test_a_folder_in_the_place_of_the_file_is_told(folder: Path) -> None:
+    (folder / "app.toml").mkdir()
+    with pytest.raises(UserError, match=r"^blog/app.toml: .*directory"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Manifest), ids=lambda field: field.name)
+def test_each_option_has_help(field: dataclasses.Field[object]) -> None:
+    assert len(field.metadata["help"]) > 20
