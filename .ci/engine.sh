@@ -106,12 +106,24 @@ start() {
     fi
 }
 
+# A test run that was killed leaves containers that the next start of the engine would bring back.
+remove_leftovers() {
+    local ids
+    ids=$(docker ps --all --quiet --filter name=^hedgerow-test-)
+    [ -z "$ids" ] || docker rm --force --volumes $ids >/dev/null
+    ids=$(docker volume ls --quiet --filter name=^hedgerow-test-)
+    [ -z "$ids" ] || docker volume rm $ids >/dev/null
+    ids=$(docker network ls --quiet --filter name=^hedgerow-test-)
+    [ -z "$ids" ] || docker network rm $ids >/dev/null
+}
+
 stop() {
     [ -e "$started" ] || return 0
     local pid
     pid=$(cat "$started")
     rm -f "$started"
     [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ] || return 0
+    engine_answers && remove_leftovers
     say "stopping dockerd"
     kill "$pid"
     for _ in $(seq 300); do

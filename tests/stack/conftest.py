@@ -15,6 +15,14 @@ from . import engine as docker
 
 SAMPLES = sorted(folder for folder in (docker.ROOT / "apps").iterdir() if (folder / "app.py").exists())
 
+TIMEOUT_S = 600  # of one test with its fixtures: the first one on a bare machine fetches and builds everything
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(docker.HERE) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[dict[str, str]]:

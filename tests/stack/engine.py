@@ -40,18 +40,30 @@ def run(command: list[str], *, timeout_s: float = 120, env: dict[str, str] | Non
     return done.stdout
 
 
+def answers() -> bool:
+    """Whether an engine runs."""
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], check=False, capture_output=True).returncode == 0
+
+
 @contextmanager
 def engine() -> Iterator[dict[str, str]]:
-    """An engine that answers and has the images; gives the environment that compose needs to find them."""
+    """An engine that answers and has the images; gives the environment that compose needs to find them.
+
+    One that ran before runs on afterwards.
+    """
     script = str(ROOT / ".ci" / "engine.sh")
     bases = {"BASE_PYTHON": "hedgerow-test/base:python", "BASE_NGINX": "hedgerow-test/base:nginx", "HEDGEROW_TAG": TAG}
     env = {name: os.environ.get(name) or value for name, value in bases.items()} | {"HEDGEROW_TAG": TAG}
+    was_there = answers()
     run([script, "start"], timeout_s=600)
     try:
         run(["docker", "compose", "--project-directory", str(ROOT), "build", "--quiet"], timeout_s=600, env=env)
         yield env
     finally:
-        run([script, "stop"])
+        if not was_there:
+            run([script, "stop"])
 
 
 @dataclass(frozen=True)

@@ -56,13 +56,11 @@ def test_state_survives_the_stack(stack: Stack) -> None:
     assert executed(stack)["kept"] == 1
 
 
-@pytest.mark.timeout(240)
 def test_replicas_that_come_and_go_lose_nothing_and_run_nothing_twice(stack: Stack) -> None:
     outcome = under_load(stack, scaled_up_and_down(stack, 1), prefix="scale", **GENTLE)
     assert_nothing_lost_nothing_twice(stack, outcome, at_least=20_000)
 
 
-@pytest.mark.timeout(240)
 def test_a_killed_replica_fails_no_get_and_comes_back(stack: Stack) -> None:
     stack.scale(2)
     victim = stack.containers("appserver")[0]
