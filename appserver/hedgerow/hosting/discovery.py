@@ -39,7 +39,9 @@ class Entry:
 
 def discover(apps: Path) -> list[Path]:
     """The folders in `apps` that are apps, by name. Names that start with '.' or '_' are none."""
-    return sorted(path for path in apps.iterdir() if path.name[0] not in "._" and path.is_dir())
+    return sorted(
+        path for path in (apps.iterdir() if apps.is_dir() else ()) if path.name[0] not in "._" and path.is_dir()
+    )
 
 
 def find_entry(folder: Path, manifest: Manifest) -> Entry:
@@ -52,12 +54,15 @@ def find_entry(folder: Path, manifest: Manifest) -> Entry:
     for name in present:
         if _binds_a_name(folder / name):
             return Entry(name.removesuffix(".py"), NAMES, name)
+    packages = [path.name for path in discover(folder) if path.name != "tests" and _binds_a_name(path / _PACKAGE)]
+    if len(packages) == 1 and not present:  # a project's folder: its package is inside
+        return Entry(packages[0], NAMES, f"{packages[0]}/{_PACKAGE}")
     wanted = f"{', '.join(NAMES[:-1])} or {FACTORY}"
     if present:
         raise LoadError(f"{folder.name}: no {wanted} in {' or '.join(present)}")
     raise LoadError(
         f"{folder.name}: no entry; looked for {', '.join(FILES)} and {_PACKAGE} with {wanted}, "
-        f"and for a key 'entry' in {FILE_NAME}"
+        f"for a single package with one of them, and for a key 'entry' in {FILE_NAME}"
     )
 
 

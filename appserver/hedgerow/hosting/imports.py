@@ -7,19 +7,22 @@ a current app has such a name. An import statement outside an app's own modules 
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import importlib.util
 import opcode
 import sys
+import threading
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
-from .space import Finder, Space, asked_from_c, current_app, python_import, spaces
+from .space import Finder, Space, asked_from_c, current_app, inherited, python_import, spaces
 
 _python_import_module = importlib.import_module
 _python_find_spec = importlib.util.find_spec
+_python_start_thread = threading.Thread.start
 _IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
 
 
@@ -31,6 +34,7 @@ def install() -> None:
     builtins.__import__ = _import
     importlib.import_module = _import_module
     importlib.util.find_spec = _find_spec
+    threading.Thread.start = _start_thread  # type: ignore[assignment, method-assign]
     if config := sys.modules.get("logging.config"):
         config.BaseConfigurator.importer = staticmethod(_import)  # it keeps a reference from when it was imported
 
@@ -112,6 +116,13 @@ def _is_missing(full: str, error: ModuleNotFoundError) -> bool:
     Then an installed module of that name is meant: `celery.app` beside an own `celery.py`.
     """
     return error.name is not None and (full + ".").startswith(error.name + ".")
+
+
+def _start_thread(thread: threading.Thread) -> None:
+    """`Thread.start`: the thread of an app stays in that app's space. (In a patched process it is a greenlet.)"""
+    if current_app.get() is not None:
+        thread.run = functools.partial(inherited().run, thread.run)  # type: ignore[method-assign]
+    _python_start_thread(thread)
 
 
 class _Modules(MutableMapping[str, ModuleType]):

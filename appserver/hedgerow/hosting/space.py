@@ -5,15 +5,14 @@ them. By globals: the app's modules run with builtins of their own, whose `__imp
 first, as with `sys.path[0]`. By the current app: a name that a library looks up by string (`from_object("config")`) is
 the current app's; an import *statement* of a library never is, and neither is the name of a standard module.
 
-The current app is a context variable. gevent's greenlets, and with them the threads of a patched process, copy the
-context of who spawns them. A native `threading.Thread` begins with an empty one before Python 3.14 (and there too
-unless `thread_inherit_context` is set): own code is still known by its globals, what a library looks up is not.
+The current app is a context variable. Neither a `threading.Thread` (before Python 3.14, and there by default) nor a
+greenlet of gevent begins with the context of who starts it. `inherited()` makes the one that it should begin with; for
+threads `imports.install()` sees to that, for greenlets the worker has to.
 """
 
 from __future__ import annotations
 
 import builtins
-import contextvars
 import importlib.machinery
 import importlib.util
 import os
@@ -33,6 +32,9 @@ python_import = builtins.__import__
 
 current_app: ContextVar[Space | None] = ContextVar("current_app", default=None)
 
+# What a thread or greenlet of an app inherits. Nothing else, so that a long-lived one does not keep its first request.
+carried: list[ContextVar[Any]] = [current_app]
+
 _MANGLED = {ord(letter): letter for letter in string.ascii_letters + string.digits} | {ord("_"): "__"}
 
 # Every space of the process, by the name of its package.
@@ -42,6 +44,14 @@ spaces: dict[str, Space] = {}
 def mangle(name: str) -> str:
     """`name` as the rest of an identifier; no two give the same. '_' is doubled, all else is '_' and two hex digits."""
     return "".join(_MANGLED.get(byte) or f"_{byte:02x}" for byte in os.fsencode(name))
+
+
+def inherited() -> Context:
+    """The context for a thread or greenlet that is started now."""
+    context = Context()
+    for variable in carried:
+        context.run(variable.set, variable.get())
+    return context
 
 
 class Space:
@@ -58,7 +68,7 @@ class Space:
         self.modules, self._maybe = _own_names(folder, self.package, packaged)
         self.builtins: dict[str, Any] = {}
         self.refresh_builtins()
-        self.context: Context = contextvars.Context()
+        self.context = Context()
         self.context.run(current_app.set, self)
         for module in [m for m in sys.modules if m == self.package or m.startswith(self.package + ".")]:
             del sys.modules[module]  # a newer space of the same name starts afresh

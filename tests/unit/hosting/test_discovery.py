@@ -54,6 +54,18 @@ def test_the_entry_by_convention(make_app: MakeApp, files: dict[str, str], wante
     assert entry.is_package is (wanted == "__init__.py")
 
 
+def test_a_projects_folder_has_its_package_inside(make_app: MakeApp) -> None:
+    files = {"pyproject.toml": "", "blog/__init__.py": "def create_app(): ...", "tests/__init__.py": "app = 1"}
+    entry = find_entry(make_app("project", files), Manifest())
+    assert entry == Entry("blog", ("application", "app", "create_app"), "blog/__init__.py")
+
+
+def test_of_two_packages_none_is_guessed(make_app: MakeApp) -> None:
+    folder = make_app("project", dict.fromkeys(["blog/__init__.py", "shop/__init__.py"], "def create_app(): ..."))
+    with pytest.raises(LoadError, match="no entry"):
+        find_entry(folder, Manifest())
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
@@ -79,7 +91,8 @@ def test_the_entry_that_the_manifest_names(make_app: MakeApp, text: str, wanted:
             {"readme.txt": ""},
             Manifest(),
             "blog: no entry; looked for app.py, wsgi.py, main.py, passenger_wsgi.py and __init__.py "
-            "with application, app or create_app, and for a key 'entry' in app.toml",
+            "with application, app or create_app, for a single package with one of them, "
+            "and for a key 'entry' in app.toml",
         ),
         (
             {"app.py": "x = 1", "main.py": ""},

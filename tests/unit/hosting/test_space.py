@@ -144,11 +144,20 @@ def test_a_newer_space_of_the_same_name_starts_afresh(make_app: Callable[..., Pa
     assert importlib.import_module(Space("again", folder).package + ".word") is not first
 
 
-def test_a_native_thread_still_knows_its_own_modules(load: Load) -> None:
-    source = "import threading\ndef application(e, s):\n  got = []\n"
-    source += "  t = threading.Thread(target=lambda: got.append(__import__('word').WORD))\n  t.start(); t.join()\n"
+@pytest.mark.parametrize("look", ["__import__('word').WORD", "werkzeug.utils.import_string('word.WORD')"])
+def test_a_native_thread_stays_in_the_space_of_who_starts_it(load: Load, look: str) -> None:
+    source = "import threading, werkzeug.utils\ndef application(e, s):\n  got = []\n"
+    source += f"  t = threading.Thread(target=lambda: got.append({look}))\n  t.start(); t.join()\n"
     source += "  s('200 OK', [])\n  return got\n"
     assert get(load("threaded", {"app.py": source, "word.py": "WORD = b'own'"})) == "own"
+
+
+def test_a_thread_inherits_the_app_and_nothing_of_the_request(load: Load) -> None:
+    source = "import contextvars, threading\nvar = contextvars.ContextVar('v', default=b'unset')\n"
+    source += "def application(e, s):\n  got = []\n  var.set(b'a request')\n"
+    source += "  t = threading.Thread(target=lambda: got.append(var.get()))\n  t.start(); t.join()\n"
+    source += "  s('200 OK', [])\n  return got\n"
+    assert get(load("inheriting", {"app.py": source})) == "unset"
 
 
 def test_requests_and_apps_do_not_see_each_others_context_variables(load: Load) -> None:
