@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, cast
 from wsgiref.types import WSGIApplication
 
-from ..errors import LoadError
+from ..errors import LoadError, UserError
 from .manifest import FILE_NAME, Manifest
 
 FILES = ("app.py", "wsgi.py", "main.py", "passenger_wsgi.py")
@@ -38,14 +38,16 @@ class Entry:
 
 
 def discover(apps: Path) -> list[Path]:
-    """The folders in `apps` that are apps, by name. Names that start with '.' or '_' are none."""
-    return sorted(
-        path for path in (apps.iterdir() if apps.is_dir() else ()) if path.name[0] not in "._" and path.is_dir()
-    )
+    """The folders in `apps` that are apps, by name. Names that start with '.' or '_' are none. May raise UserError."""
+    if not apps.is_dir():
+        raise UserError(f"{apps}: there is no such folder")
+    return sorted(path for path in apps.iterdir() if path.name[0] not in "._" and path.is_dir())
 
 
 def find_entry(folder: Path, manifest: Manifest) -> Entry:
     """Where the app in `folder` begins. Raises LoadError with what was looked for."""
+    if not folder.is_dir():
+        raise LoadError(f"{folder.name}: there is no folder {folder}")
     if manifest.entry is not None:
         return _named_entry(folder, manifest.entry)
     if _binds_a_name(folder / _PACKAGE):

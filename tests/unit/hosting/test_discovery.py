@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hedgerow.errors import LoadError
+from hedgerow.errors import LoadError, UserError
 from hedgerow.hosting.discovery import Entry, discover, find_entry, resolve_callable
 from hedgerow.hosting.manifest import Manifest
 
@@ -21,6 +21,11 @@ def test_folders_are_apps_but_not_the_hidden_ones(tmp_path: Path) -> None:
     (tmp_path / "file.py").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "a")
     assert [folder.name for folder in discover(tmp_path)] == ["a", "b", "link", "ü"]
+
+
+def test_a_folder_of_apps_that_is_not_there_is_a_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no such folder"):
+        discover(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

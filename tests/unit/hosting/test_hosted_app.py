@@ -99,7 +99,7 @@ def test_no_entry() -> None:
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     app = load_app("gone", tmp_path / "gone", Settings())
     assert app.error is not None
-    assert app.error.sentence.startswith("gone: no entry")
+    assert app.error.sentence == f"gone: there is no folder {tmp_path}/gone"
 
 
 def test_a_loaded_app_says_where_and_how_busy_it_is() -> None:
