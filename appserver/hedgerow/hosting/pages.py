@@ -6,6 +6,7 @@ Each is (status, headers, body); as JSON where the Accept header prefers that. N
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any, Protocol
@@ -78,7 +79,8 @@ def refused(retry_after_s: int = 1, accept: str = "") -> Page:
 def _told(
     status: str, title: str, text: str, accept: str, headers: list[tuple[str, str]] | None = None, **facts: str
 ) -> Page:
-    return _page(status, title, f"<p>{escape(text)}</p>", {"error": text, **facts}, accept, headers)
+    html = re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
+    return _page(status, title, f"<p>{html}</p>", {"error": text, **facts}, accept, headers)
 
 
 def _page(

@@ -81,8 +81,8 @@ class Space:
         if full is None:
             if top not in self._maybe:
                 return None
-            self._maybe.discard(top)
             if _installed(top):
+                self._maybe.discard(top)
                 return None
             full = self.modules[top] = f"{self.package}.{top}"
         return full + dot + rest

@@ -83,7 +83,7 @@ def test_the_index_as_json() -> None:
     ("page", "status", "words"),
     [
         ("not found", "404 Not Found", "No app answers"),
-        ("down", "503 Service Unavailable", "`hedgerow status`"),
+        ("down", "503 Service Unavailable", "<code>hedgerow status</code>"),
         ("failed", "500 Internal Server Error", "0123abcd"),
         ("refused", "503 Service Unavailable", "try again"),
     ],
