@@ -1,6 +1,6 @@
 """`make bench`: the CPU time a request costs, ours against a peer's, in alternating rounds of one run.
 
-CPU (user and system, of the server's whole process tree) is divided by the answers counted; wall time is not used, since
+CPU (user and system, of the whole process tree) is divided by the answers counted; wall time is not used, since
 a shared machine's is noise. Exit status 1 when a bar is missed.
 """
 
@@ -120,7 +120,8 @@ def main() -> int:
     ratio = statistics.median(ours / theirs for ours, theirs in zip(*figures.values(), strict=True))
     print(
         f"\nhello function, 13 headers, keep-alive, {options.connections} connections, access log on; "
-        f"Python {platform.python_version()}, gevent {version('gevent')}, gunicorn {version('gunicorn')}, {time.strftime('%Y-%m-%d')}"
+        f"Python {platform.python_version()}, gevent {version('gevent')}, gunicorn {version('gunicorn')}, "
+        f"{time.strftime('%Y-%m-%d')}"
     )
     for name, values in figures.items():
         spread = f"{min(values):.1f} to {max(values):.1f}"

@@ -12,7 +12,7 @@ from ..config import Settings
 from ..control.plan import Content, PlanError, read_plan
 from ..errors import UserError
 from ..hosting.host import Host, host_callable, load_host
-from .log import LogQueue, take_over
+from .log import LogQueue, render, take_over
 from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_listener
 
 _log = logging.getLogger("hedgerow.worker")
@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> None:
     worker = Worker(settings, plan.address, slot, entry.generation, queue, errors)
     status = 0
     try:
-        worker.run(listener, _load(entry.content, settings))
+        host = _load(entry.content, settings)
+        _tell_errors(host, queue)
+        worker.run(listener, host)
     except BaseException:
         _log.exception("the worker ends")
         status = 1
@@ -50,3 +52,11 @@ def _load(content: Content, settings: Settings) -> Host:
     if content.callable:
         return host_callable(content.callable, Path(content.path), settings)
     return load_host({name: Path(folder) for name, folder in content.apps.items()}, content.broken, settings)
+
+
+def _tell_errors(host: Host, queue: LogQueue) -> None:
+    """A line for each app that is down, in that app's own log."""
+    for name, app in host.apps.items():
+        if app.error is not None:
+            told = render("app", "error", app.error.sentence, app=name, traceback=app.error.traceback)
+            queue.put(told)
