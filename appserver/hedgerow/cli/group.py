@@ -6,7 +6,9 @@ import click
 
 from .. import __version__
 from .options import Group
+from .replica import healthy, replica
 from .serve import serve
+from .up import down, up
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -15,5 +17,5 @@ def main() -> None:
     """Many Python web apps, side by side, on greenlets, behind one nginx."""
 
 
-for verb in (serve,):
+for verb in (serve, up, down, replica, healthy):
     main.add_command(verb)

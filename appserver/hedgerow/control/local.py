@@ -10,7 +10,6 @@ import socket
 import stat
 from pathlib import Path
 
-from ..config import Settings
 from ..errors import LoadError, UserError
 from ..hosting.discovery import discover, find_entry
 from ..hosting.manifest import Manifest
@@ -122,7 +121,6 @@ def free_ports(host: str, first: int, count: int) -> int:
     raise UserError(f"no {count} free ports in a row from {first} on")
 
 
-def in_use(settings: Settings) -> str | None:
-    """The first of our ports that somebody else listens on."""
-    taken = [p for p in map(int, settings.addresses) if not is_free(settings.address_host, p)]
-    return f"{settings.address_host}:{taken[0]}" if taken else None
+def port_taken(port: int) -> UserError:
+    """The sentence for the front's port."""
+    return UserError(f"port {port} is in use by somebody else; --port names another one")

@@ -105,7 +105,7 @@ def render(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool
     if nginx:
         parts.append(_fill("nginx", common | {"command": shlex.join(nginx).replace("%", "%%")}))
     if copy_stdout:
-        parts.append(_fill("stdout", common))
+        parts.append(_fill("stdout", common | {"replica": shlex.quote(settings.replica)}))
     return "".join(parts)
 
 

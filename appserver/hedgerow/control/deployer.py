@@ -1,0 +1,234 @@
+"""The deployer: observe → decide → act, every two seconds, and ten times a second while something changes.
+
+It is supervisord's event listener, so that all workers leave together when supervisord stops. It keeps nothing that a
+restart of it would need: plans, supervisord and the workers tell. What is done next is decided in policy.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from ..config import Settings
+from ..errors import HedgerowError, UserError
+from . import client, events, policy, records, releases
+from .client import ControlError
+from .endpoint import serve_status
+from .observe import Observer, Seen
+from .plan import Content, plan_path, write_plan
+from .supervisor import ProcessInfo, Supervisor, slot_socket
+from .watch import Watch
+
+LOOK_S = 2.0
+BUSY_S = 0.1
+BUSY_LIMIT_S = 90.0
+PRUNE_S = 600.0
+FRONT_GOES_S = 10.0
+
+
+class Deployer:
+    """One replica's. `step` does one round; `run` does them until supervisord stops."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._supervisor = Supervisor(settings.run)
+        self._observer = Observer(settings.run)
+        self._watch = Watch(settings.apps, settings.state, self._known())
+        self._wanted: Content | None = None
+        self._rejected: Content | None = None
+        self._looked = self._pruned = self._recorded = float("-inf")
+        self._calm = time.monotonic()
+        self._states: list[str] = []
+        self._record: dict[str, Any] = {"replica": settings.replica, "addresses": [], "apps": {}, "broken": {}}
+        self._front_pid = 0
+        self._bell, self._ring = os.pipe()  # not an Event: its lock is no good in a signal handler
+        self.stopping = self.ended = False
+
+    def run(self) -> None:
+        """Serves the status, listens to supervisord, and does rounds until told to end."""
+        serve_status(self.settings.run / "deployer.sock", lambda: self._record)
+        # Unbuffered: a thread that waits in a buffered reader holds a lock which the end of Python wants.
+        source, answers = FileIO(0, "rb"), FileIO(1, "wb")
+        hear = functools.partial(events.listen, source, answers, self._stop, self._end)
+        threading.Thread(target=hear, name="events", daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        while not self.stopping and not self.ended:
+            self._wait(self._pause(self.step()))
+        if self.stopping and not self.ended:
+            self._leave()
+        while not self.ended:
+            self._wait(None)
+        records.record_path(self.settings.state, self.settings.replica).unlink(missing_ok=True)
+
+    def step(self) -> bool:
+        """One round. Returns whether something is under way."""
+        now = time.monotonic()
+        if now - self._looked >= LOOK_S or self._wanted is None:
+            self._look_at_apps()
+            self._looked = now
+        try:
+            processes = self._supervisor.processes()
+        except ControlError as error:
+            log("error", str(error))
+            return False
+        seen = [self._observer.look(address, processes) for address in self.settings.addresses]
+        views = tuple(one.view for one in seen)
+        actions = policy.decide(policy.Observation(views, self._wanted or Content(), self._rejected))
+        for action in actions:
+            self._act(action)
+        self._tell(seen, processes, now)
+        if now - self._pruned >= PRUNE_S:
+            self._prune()
+            self._pruned = now
+        return bool(actions) or any(view.state != "single" or not view.current.ready for view in views)
+
+    def _known(self) -> dict[str, str]:
+        """The releases of the plans, for a deployer that was started again."""
+        plans = [self._observer.plan(address) for address in self.settings.addresses]
+        entries = [plan.slots.get(plan.active) for plan in plans]
+        return {name: code for entry in entries if entry for name, code in entry.content.apps.items()}
+
+    def _look_at_apps(self) -> None:
+        before = self._wanted
+        try:
+            self._wanted = self._watch.look(settle=before is not None)
+        except UserError as error:
+            self._wanted = before or Content(self._known())
+            log("error", str(error))
+        if self._wanted != before:
+            self._rejected = None
+            log("info", "these releases are wanted", apps=dict(self._wanted.apps), broken=dict(self._wanted.broken))
+
+    def _act(self, action: policy.Action) -> None:
+        log("info", type(action).__name__, **_told(action))
+        try:
+            self._do(action)
+        except ControlError as error:  # the next round sees how things are, and decides again
+            log("error", str(error))
+
+    def _do(self, action: policy.Action) -> None:
+        run = self.settings.run
+        match action:
+            case policy.StartKeeper(address):
+                self._supervisor.start(f"{address}:c")
+            case policy.Start(address, slot, content):
+                if content is not None:
+                    write_plan(plan_path(run, address), self._observer.plan(address).with_entry(slot, content))
+                self._supervisor.start(f"{address}:{slot}")
+            case policy.Activate(address, slot):
+                write_plan(plan_path(run, address), self._observer.plan(address).with_active(slot))
+            case policy.Drain(address, slot):
+                client.post(slot_socket(run, address, slot), "/drain")
+            case policy.Stop(address, slot):
+                self._supervisor.stop(f"{address}:{slot}")
+            case policy.Reject(content):
+                self._rejected = content
+
+    def _tell(self, seen: list[Seen], processes: dict[str, ProcessInfo], now: float) -> None:
+        """The replica's record: at each change of state, and every two seconds."""
+        front = processes.get("nginx")
+        self._front_pid = front.pid if front else 0
+        states = [f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in seen]
+        if states == self._states and now - self._recorded < records.WRITTEN_EVERY_S:
+            return
+        self._states, self._recorded = states, now
+        wanted = self._wanted or Content()
+        entries = [entry for one in seen for entry in one.plan.slots.values() if entry]
+        self._record = {
+            "replica": self.settings.replica,
+            "time": time.time(),
+            "pid": os.getpid(),
+            "front": {"port": self.settings.port, "state": front.state, "pid": front.pid} if front else None,
+            "apps": dict(wanted.apps),
+            "broken": dict(wanted.broken),
+            "troubles": self._watch.troubles,
+            "rejected": self._rejected is not None,
+            "addresses": [_address(one, processes) for one in seen],
+            "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
+        }
+        try:
+            records.write_record(self.settings.state, self._record)
+        except OSError as error:
+            log("error", f"the record cannot be written: {error}")
+
+    def _prune(self) -> None:
+        used = [Path(code) for code in self._record["releases"]] if "releases" in self._record else []
+        try:
+            used += records.used_releases(records.read_records(self.settings.state))
+            for root in releases.prune(self.settings.state, used):
+                log("info", "an old release is removed", release=str(root))
+        except OSError as error:
+            log("error", f"old releases cannot be removed: {error}")
+
+    def _pause(self, busy: bool) -> float:
+        """Quick while something is under way, but not for ever: what never gets ready is looked at calmly."""
+        now = time.monotonic()
+        if not busy:
+            self._calm = now
+        return BUSY_S if busy and now - self._calm < BUSY_LIMIT_S else LOOK_S
+
+    def _stop(self) -> None:
+        self.stopping = True
+        os.write(self._ring, b".")
+
+    def _end(self) -> None:
+        self.ended = True
+        os.write(self._ring, b".")
+
+    def _wait(self, seconds: float | None) -> None:
+        if select.select([self._bell], [], [], seconds)[0]:
+            os.read(self._bell, 64)
+
+    def _leave(self) -> None:
+        """All workers at once, after the front is gone: supervisord alone would add up their drains."""
+        end = time.monotonic() + FRONT_GOES_S
+        while self._front_pid and Path(f"/proc/{self._front_pid}").exists() and time.monotonic() < end:
+            time.sleep(BUSY_S)
+        for address in self.settings.addresses:
+            for slot in ("a", "b"):
+                client.post(slot_socket(self.settings.run, address, slot), "/leave")
+        log("info", "all workers are told to leave")
+
+
+def _address(seen: Seen, processes: dict[str, ProcessInfo]) -> dict[str, Any]:
+    slots = {}
+    for slot in ("a", "b"):
+        info = processes.get(f"{seen.view.address}:{slot}")
+        if info and info.is_alive:
+            trouble = info.trouble if info.state == "BACKOFF" else ""
+            slots[slot] = {"process": info.state, "pid": info.pid, "trouble": trouble} | seen.workers.get(slot, {})
+    return {
+        "address": seen.view.address,
+        "active": seen.view.active,
+        "state": seen.view.state,
+        "ready": seen.view.current.ready or seen.view.other.ready,
+        "slots": slots,
+    }
+
+
+def _told(action: policy.Action) -> dict[str, Any]:
+    return {name: value for name, value in vars(action).items() if isinstance(value, str)}
+
+
+def log(level: str, message: str, **more: Any) -> None:
+    """A JSON line; to stderr, since stdout is supervisord's."""
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    line = {"time": stamp, "level": level, "kind": "deployer", "message": message} | more
+    print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        Deployer(Settings.from_env()).run()
+    except HedgerowError as error:
+        sys.exit(f"hedgerow deployer: {error}")

@@ -1,0 +1,66 @@
+"""Sees what an address's slots do: plans, supervisord's word, and each worker's own. It changes nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import client
+from .plan import SLOTS, Plan, PlanError, plan_path, read_plan
+from .policy import AddressView, SlotView
+from .supervisor import ProcessInfo, slot_socket
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One address at one moment: for the policy, and what its workers tell of themselves."""
+
+    view: AddressView
+    plan: Plan
+    workers: dict[str, dict[str, Any]]
+
+
+class Observer:
+    """Remembers since when each slot has been what it is: the one thing that no file tells."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._since: dict[tuple[str, str], tuple[object, float]] = {}
+
+    def look(self, address: str, processes: dict[str, ProcessInfo]) -> Seen:
+        """What the address does now."""
+        plan = self.plan(address)
+        workers: dict[str, dict[str, Any]] = {}
+        slots: dict[str, SlotView] = {}
+        for slot in SLOTS:
+            info = processes.get(f"{address}:{slot}")
+            told = client.status(slot_socket(self._run, address, slot)) if info and info.pid else None
+            if info and told and told.get("pid") == info.pid:
+                workers[slot] = told
+            slots[slot] = self._slot(plan, slot, info, workers.get(slot))
+        keeper = processes.get(f"{address}:c")
+        return Seen(AddressView(address, bool(keeper and keeper.is_alive), plan.active, slots), plan, workers)
+
+    def plan(self, address: str) -> Plan:
+        """The plan on disk; an empty one if it is missing or broken: then all is made anew."""
+        try:
+            return read_plan(plan_path(self._run, address))
+        except PlanError:
+            return Plan(address)
+
+    def _slot(self, plan: Plan, slot: str, info: ProcessInfo | None, told: dict[str, Any] | None) -> SlotView:
+        entry = plan.slots.get(slot)
+        alive = bool(info and info.is_alive)
+        state = str(told["state"]) if told else "loading"
+        if info and info.state == "STOPPING":
+            state = "leaving"
+        generation = entry.generation if entry else 0
+        now = time.monotonic()
+        what = (alive, state, generation)
+        before = self._since.setdefault((plan.address, slot), (what, now))
+        if before[0] != what:
+            before = self._since[plan.address, slot] = (what, now)
+        failing = bool(info and info.state == "BACKOFF")
+        return SlotView(alive, failing, state, now - before[1], generation, entry.content if entry else None)

@@ -1,0 +1,44 @@
+"""The status records of replicas: `state/replicas/<id>.json`, written by each deployer, read by the command line.
+
+A record is what one replica says of itself at one moment; who reads decides what is too old. It knows no processes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from .plan import write_json
+
+WRITTEN_EVERY_S = 2.0
+STALE_S = 10.0
+FORGOTTEN_S = 24 * 3600.0
+
+
+def record_path(state: Path, replica: str) -> Path:
+    return state / "replicas" / f"{replica}.json"
+
+
+def write_record(state: Path, record: dict[str, Any]) -> None:
+    write_json(record_path(state, record["replica"]), record)
+
+
+def read_records(state: Path, now: float | None = None) -> list[dict[str, Any]]:
+    """All records by replica, each with `age_s` and `stale` added. A broken file is passed over: it is written anew."""
+    now = time.time() if now is None else now
+    records = []
+    for path in sorted((state / "replicas").glob("[!.]*.json")):
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            age = max(0.0, now - record["time"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        records.append(record | {"age_s": age, "stale": age > STALE_S})
+    return records
+
+
+def used_releases(records: list[dict[str, Any]]) -> list[Path]:
+    """The releases that replicas run, also those of replicas that have been silent for less than a day."""
+    return [Path(code) for record in records if record["age_s"] < FORGOTTEN_S for code in record.get("releases", [])]
