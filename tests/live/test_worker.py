@@ -107,11 +107,9 @@ def test_whatever_an_app_raises_is_its_own_500_and_ends_nothing(worker: Worker, 
 def test_an_answer_that_fails_midway_is_not_taken_for_complete(worker: Worker) -> None:
     with worker.connect() as sock:
         sock.sendall(GET % b"midway")
-        data = b""
+        assert b"half of it" in receive(sock, b"half of it")
         with pytest.raises(ConnectionResetError):
-            while block := sock.recv(65_536):
-                data += block
-        assert b"0\r\n\r\n" not in data
+            receive(sock)
 
 
 def test_what_is_no_request_is_rejected_and_the_connection_ends(worker: Worker) -> None:
@@ -225,6 +223,15 @@ def test_what_an_app_prints_and_logs_becomes_json_lines_with_app_and_request(tmp
     assert "\x1b" not in (tmp_path / "a.log").read_text()
 
 
+def test_what_an_app_starts_keeps_its_app_and_request(tmp_path: Path) -> None:
+    with serving(tmp_path) as worker:
+        number = worker.ask("/engine/spawn")[1].decode()
+        lines = worker.lines('"kind":"access"')
+    told = {line["message"]: (line.get("app"), line.get("request_id")) for line in lines if "message" in line}
+    for way in ("spawn", "spawn_later", "spawn_raw", "pool", "thread"):
+        assert told[f"by {way}"] == ("engine", number), way
+
+
 def test_a_broken_app_answers_503_with_its_name_and_disturbs_nobody(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -247,13 +254,13 @@ def test_a_full_gate_refuses_before_entry(tmp_path: Path) -> None:
         sock.sendall(GET % b"sleep?1")
         while worker.status()["in_flight"] < 1:
             time.sleep(0.01)
-        response, body = worker.ask("/engine/hello")
+        response, _ = worker.ask("/engine/hello")
         assert (response.status, response.getheader("X-Accel-Redirect")) == (503, None)
         assert response.getheader("Retry-After") is not None
         first = {"X-Hedgerow-Round": "1", "X-Request-Id": "f" * 32}
-        response, body = worker.ask("/engine/hello", "POST", b"abc", headers=first)
+        response, _ = worker.ask("/engine/hello", "POST", b"abc", headers=first)
         assert response.getheader("X-Accel-Redirect") == "@refused"
-        response, body = worker.ask("/engine/hello", headers=first | {"X-Hedgerow-Round": "2"})
+        response, _ = worker.ask("/engine/hello", headers=first | {"X-Hedgerow-Round": "2"})
         assert (response.status, response.getheader("X-Accel-Redirect")) == (503, None)
         assert b"slept" in receive(sock, b"slept")
         assert worker.ask("/engine/hello")[1] == b"hello"

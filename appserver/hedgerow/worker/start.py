@@ -11,7 +11,9 @@ from pathlib import Path
 from ..config import Settings
 from ..control.plan import Content, PlanError, read_plan
 from ..errors import UserError
+from ..hosting import imports
 from ..hosting.host import Host, host_callable, load_host
+from . import context
 from .log import LogQueue, render, take_over
 from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_listener
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str]) -> None:
     entry = plan.slots.get(slot)
     if entry is None:
         raise UserError(f"{path}: slot {slot} has no entry")
+    imports.install()
+    context.install()
     queue = LogQueue(1, settings.log_queue_lines)
     errors = take_over(queue)
     worker = Worker(settings, plan.address, slot, entry.generation, queue, errors)

@@ -5,7 +5,11 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
+
+import gevent
+from gevent.pool import Pool
 
 STARTED = []
 
@@ -107,3 +111,18 @@ def do_ignore(environ, start_response):
 def do_accel(environ, start_response):
     start_response("200 OK", [("X-Accel-Redirect", "@refused"), ("Content-Type", "text/plain")])
     return [b"not mine to say"]
+
+
+def do_spawn(environ, start_response):
+    """Print from everything that an app can start."""
+    started = [
+        gevent.spawn(print, "by spawn"),
+        gevent.spawn_later(0.01, print, "by spawn_later"),
+        Pool(2).spawn(print, "by pool"),
+    ]
+    gevent.spawn_raw(print, "by spawn_raw")
+    thread = threading.Thread(target=print, args=("by thread",))
+    thread.start()
+    thread.join()
+    gevent.joinall(started)
+    return text(start_response, environ["HTTP_X_REQUEST_ID"])

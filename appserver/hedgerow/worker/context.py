@@ -1,0 +1,49 @@
+"""Greenlets that an app starts stay in that app's space and keep its request's id.
+
+gevent starts every greenlet with an empty context (tried with 26.9: spawn, spawn_raw, pools). `install()` gives those that
+an app starts the variables of `hosting.space.carried`; patched threads are seen to by `hosting.imports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import gevent.greenlet
+import gevent.pool
+from greenlet import greenlet
+
+from ..hosting.space import carried, current_app, inherited
+from .log import request_id
+
+_Greenlet = gevent.Greenlet
+_spawn_raw = gevent.spawn_raw
+
+
+class CarryingGreenlet(_Greenlet):  # type: ignore[type-arg]
+    """A gevent greenlet that begins with the app and request of who made it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if current_app.get() is not None:
+            self.gr_context = inherited()
+
+
+def spawn_raw(function: Callable[..., object], *args: Any, **kwargs: Any) -> greenlet:
+    """`gevent.spawn_raw`, carrying app and request."""
+    started: greenlet = _spawn_raw(function, *args, **kwargs)
+    if current_app.get() is not None:
+        started.gr_context = inherited()
+    return started
+
+
+def install() -> None:
+    """Before any app or library takes a reference to what is replaced here."""
+    carried.append(request_id)
+    for module in (gevent, gevent.greenlet, gevent.pool):
+        vars(module)["Greenlet"] = CarryingGreenlet
+    gevent.pool.Group.greenlet_class = CarryingGreenlet
+    gevent.spawn = CarryingGreenlet.spawn
+    gevent.spawn_later = CarryingGreenlet.spawn_later
+    gevent.spawn_raw = spawn_raw
