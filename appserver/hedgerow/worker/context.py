@@ -1,7 +1,7 @@
 """Greenlets that an app starts stay in that app's space and keep its request's id.
 
-gevent starts every greenlet with an empty context (tried with 26.9: spawn, spawn_raw, pools). `install()` gives those that
-an app starts the variables of `hosting.space.carried`; patched threads are seen to by `hosting.imports`.
+gevent starts every greenlet with an empty context (tried with 26.9: spawn, spawn_raw, pools). `install()` gives those
+that an app starts the variables of `hosting.space.carried`; patched threads are seen to by `hosting.imports`.
 """
 
 from __future__ import annotations
