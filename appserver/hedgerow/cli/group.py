@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .check import check
+from .exec import execute
+from .logs import logs
 from .options import Group
 from .replica import healthy, replica
 from .serve import serve
+from .status import status
 from .up import down, up
 
 
@@ -17,5 +21,5 @@ def main() -> None:
     """Many Python web apps, side by side, on greenlets, behind one nginx."""
 
 
-for verb in (serve, up, down, replica, healthy):
+for verb in (serve, up, down, status, logs, check, execute, replica, healthy):
     main.add_command(verb)

@@ -18,7 +18,7 @@ from .options import setting
 CALLABLE = re.compile(r"[\w.]+:[\w.]+(\(\))?")
 
 
-@click.command()
+@click.command(short_help="One process in the foreground.")
 @click.argument("target")
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Where to listen: HOST:PORT or unix:PATH.")
 @click.option("--reload", is_flag=True, help="Load again when a file changes; a request that runs is not cut.")

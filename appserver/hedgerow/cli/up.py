@@ -20,7 +20,7 @@ POLL_S = 0.1
 SLOW_S = 30.0
 
 
-@click.command()
+@click.command(short_help="The stack on this machine: nginx, workers, supervisord.")
 @setting("apps")
 @setting("state")
 @setting("port")
@@ -103,7 +103,7 @@ def _tell_ready(settings: Settings, running: stack.Stack, took_s: float) -> None
     click.echo(f"ready in {took_s:.1f} s: http://127.0.0.1:{settings.port}/ (Ctrl-C ends it)")
 
 
-@click.command()
+@click.command(short_help="End what `up` runs.")
 @setting("state")
 def down(state: Path | None) -> None:
     """End the stack that `hedgerow up` runs on this state, and wait until it is gone."""

@@ -1,0 +1,115 @@
+"""`hedgerow status`: apps, addresses and replicas as the replicas' records tell them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..config import Settings
+from ..control.records import read_records
+from ..errors import HedgerowError
+from .options import setting
+
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@click.command(short_help="Apps, addresses and replicas.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@setting("state")
+def status(as_json: bool, state: Path | None) -> None:
+    """Show the apps with their last error, the addresses, and all replicas."""
+    settings = Settings.from_env(state=state)
+    records = read_records(settings.state)
+    if as_json:
+        json.dump({"replicas": records, "apps": apps_of(records)}, sys.stdout, indent=1)
+        click.echo()
+        return
+    if not records:
+        raise HedgerowError(f"nothing runs on {settings.state}")
+    click.echo(_apps(records))
+    click.echo(_addresses(records))
+    click.echo(_replicas(records))
+
+
+def apps_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each app once: up only if every worker that lives says so, and with the error of one that does not."""
+    apps: dict[str, dict[str, Any]] = {}
+    living = [record for record in records if not record["stale"]] or records
+    for record in living:
+        wanted = {**record["apps"], **record["broken"]}
+        for name in wanted:
+            error = record["broken"].get(name)
+            state = "down" if error else "loading"
+            apps.setdefault(name, {"name": name, "mount": None, "host": None, "state": state, "error": error})
+        for app in _told_by_workers(record):
+            known = apps.setdefault(app["name"], app)
+            if known["state"] == "loading" or app["state"] != "up":
+                apps[app["name"]] = known | app
+        for name, trouble in record.get("troubles", {}).items():
+            if name in apps and not apps[name].get("error"):
+                apps[name] |= {"error": f"an older release runs: {trouble}"}
+    return [apps[name] for name in sorted(apps)]
+
+
+def _told_by_workers(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    for address in record["addresses"]:
+        slot = address["slots"].get(address["active"], {})
+        yield from slot.get("apps", [])
+
+
+def _apps(records: list[dict[str, Any]]) -> str:
+    apps = apps_of(records)
+    rows = [(app["name"], _mount(app), app["state"], app["error"] or "") for app in apps]
+    text = _table(("APP", "MOUNT", "STATE", "LAST ERROR"), rows)
+    for app in apps:
+        if app.get("traceback"):
+            text += f"\n{app['name']}:\n" + "".join(f"    {row}\n" for row in app["traceback"].rstrip().splitlines())
+    return text
+
+
+def _mount(app: dict[str, Any]) -> str:
+    return f"{app.get('host') or ''}{app.get('mount') or '-'}"
+
+
+def _addresses(records: list[dict[str, Any]]) -> str:
+    rows = []
+    for record in records:
+        for address in record["addresses"]:
+            for name, slot in sorted(address["slots"].items()):
+                state = "unknown" if record["stale"] else slot.get("state", slot["process"].lower())
+                rows.append((record["replica"], address["address"], name, state, *_figures(slot)))
+    return _table(("REPLICA", "ADDRESS", "SLOT", "STATE", "AGE", "REQUESTS", "NOW", "MEMORY", "DROPPED"), rows)
+
+
+def _figures(slot: dict[str, Any]) -> tuple[str, ...]:
+    if "age_s" not in slot:
+        return ("-",) * 5
+    memory = f"{slot['memory_bytes'] / 1e6:.0f} MB"
+    return (_age(slot["age_s"]), str(slot["requests"]), str(slot["in_flight"]), memory, str(slot["log_dropped"]))
+
+
+def _replicas(records: list[dict[str, Any]]) -> str:
+    rows = []
+    for record in records:
+        front = f"port {record['front']['port']}" if record.get("front") else "-"
+        word = f"STALE, silent for {_age(record['age_s'])}" if record["stale"] else "alive"
+        rows.append((record["replica"], str(len(record["addresses"])), front, word))
+    return _table(("REPLICA", "ADDRESSES", "FRONT", "STATE"), rows)
+
+
+def _age(seconds: float) -> str:
+    for size, unit in UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return "0 s"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (head, *rows)]
+    return "".join("  ".join(row).rstrip() + "\n" for row in cells)
