@@ -135,6 +135,7 @@ def test_the_path_an_app_sees(worker: Worker) -> None:
     assert facts["SCRIPT_NAME"] == "/engine"
     assert facts["PATH_INFO"] == "/environ/a/b//café;x".encode().decode("latin-1")
     assert facts["QUERY_STRING"] == "q=%20"
+    assert (facts["hedgerow.app"], facts["hedgerow.address"]) == ("engine", "8001")
     assert facts["REQUEST_URI"] == facts["RAW_URI"] == "/engine/environ/a%2Fb//caf%C3%A9;x?q=%20"
 
 

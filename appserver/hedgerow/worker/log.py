@@ -138,7 +138,8 @@ class LogHandler(logging.Handler):
         more: dict[str, object] = {"logger": record.name}
         if record.exc_info:
             more["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        self._queue.put(render("app", LEVELS.get(record.levelname, "info"), message, **more))
+        kind = "worker" if record.name.startswith("hedgerow.") else "app"
+        self._queue.put(render(kind, LEVELS.get(record.levelname, "info"), message, **more))
 
 
 class LineStream(io.TextIOBase):

@@ -75,6 +75,7 @@ class Router:
             self._show(job, _redirect_page(redirect))
         elif target.gate.enter():
             job.target = target
+            fields["hedgerow.app"] = route.app.name
             job.script_name, job.path_info = route.script_name, route.path_info
         else:
             self._refuse(job, turn, RefusedError("full"))
