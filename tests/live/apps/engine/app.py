@@ -88,7 +88,8 @@ def do_log(environ, start_response):
 
 
 def do_environ(environ, start_response):
-    keys = ("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REMOTE_ADDR", "wsgi.url_scheme", "hedgerow.app", "hedgerow.address")
+    keys = ["SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "REMOTE_ADDR", "wsgi.url_scheme"]
+    keys += ["hedgerow.app", "hedgerow.address"]
     return text(start_response, "\n".join(f"{key}={environ[key]}" for key in keys))
 
 
