@@ -77,6 +77,11 @@ class Follower:
                 self._tails[path] = _Tail(path, 0)
         return sorted(line for tail in self._tails.values() for line in tail.poll())
 
+    def close(self) -> None:
+        """Reads no more."""
+        for tail in self._tails.values():
+            tail.close()
+
 
 class _Tail:
     """One file, by name: when another file has taken the name, the old one is read to its end first."""
@@ -95,13 +100,17 @@ class _Tail:
         if self._was_rotated() and self._open():
             yield from self._lines()
 
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
     def _open(self) -> bool:
         try:
             file = open(self._path, "rb")  # noqa: SIM115 - kept open: rotation renames it under us
         except FileNotFoundError:
             return False
-        if self._file:
-            self._file.close()
+        self.close()
         file.seek(self._position)
         self._file, self._position = file, 0
         return True

@@ -3,13 +3,14 @@
 No clock, no files, no processes: the observation carries all of it, so every case is a line in a test. An address is in
 one of these states, derived and never stored:
 
-    cold      keeper not running, or no slot running        start keeper, then the active slot
+    cold      no slot running                               start the active slot
     steady    active slot ready, its entry is wanted        nothing
     stale     its entry is not wanted, other slot stopped   if no other address is swapping: start the other with it
     swapping  both run, other's generation is newer         wait; after 60 s stop it and do not try this content again
     turning   both run, other is newer and ready            make it active in the plan, drain the old one
     draining  both run, the other's generation is older     drain it (again); wait
 
+A keeper that does not run is started first, in every state.
 The law: a slot that serves is told to go only while another slot of its address serves.
 """
 
@@ -73,7 +74,7 @@ class AddressView:
     def state(self) -> str:
         """The word of the table above; shown by `hedgerow status`, asserted by tests."""
         current, other = self.current, self.other
-        if not self.keeper or not (current.alive or other.alive):
+        if not (current.alive or other.alive):
             return "cold"
         if not other.alive:
             return "single"
@@ -136,6 +137,8 @@ def decide(seen: Observation) -> list[Action]:
     actions: list[Action] = []
     may_swap = not any(view.state in ("swapping", "turning") for view in seen.addresses)
     for view in seen.addresses:
+        if not view.keeper:
+            actions.append(StartKeeper(view.address))
         todo = _STATES[view.state](view, seen)
         if view.state == "single":
             if not may_swap:
@@ -147,12 +150,9 @@ def decide(seen: Observation) -> list[Action]:
 
 def _cold(view: AddressView, seen: Observation) -> list[Action]:
     """Nothing serves here, so the newest content is started, unless it is known not to start."""
-    actions: list[Action] = [] if view.keeper else [StartKeeper(view.address)]
-    if not view.current.alive and not view.other.alive:
-        known = view.current.content
-        keep = known is not None and seen.wanted in (known, seen.rejected)
-        actions.append(Start(view.address, view.active, None if keep else seen.wanted))
-    return actions
+    known = view.current.content
+    keep = known is not None and seen.wanted in (known, seen.rejected)
+    return [Start(view.address, view.active, None if keep else seen.wanted)]
 
 
 def _single(view: AddressView, seen: Observation) -> list[Action]:

@@ -1,0 +1,243 @@
+"""The deployer's policy: each state of the table with its actions, and a simulated world that must always calm down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hedgerow.control.plan import Content, other_slot
+from hedgerow.control.policy import (
+    DRAIN_LIMIT_S,
+    SWAP_LIMIT_S,
+    Action,
+    Activate,
+    AddressView,
+    Drain,
+    Observation,
+    Reject,
+    SlotView,
+    Start,
+    StartKeeper,
+    Stop,
+    decide,
+)
+
+OLD, NEW = Content({"blog": "/releases/1"}), Content({"blog": "/releases/2"})
+
+
+def ready(generation: int, content: Content = NEW, for_s: float = 5.0) -> SlotView:
+    return SlotView(True, False, "ready", for_s, generation, content)
+
+
+def loading(generation: int, content: Content = NEW, for_s: float = 1.0, failing: bool = False) -> SlotView:
+    return SlotView(True, failing, "loading", for_s, generation, content)
+
+
+def going(generation: int, content: Content = OLD, for_s: float = 1.0) -> SlotView:
+    return SlotView(True, False, "draining", for_s, generation, content)
+
+
+def stopped(generation: int = 0, content: Content | None = None) -> SlotView:
+    return SlotView(generation=generation, content=content)
+
+
+# what is seen in the active slot a, in the other slot b → the state's name, what is done
+TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
+    ("cold, first start", stopped(), stopped(), "cold", [Start("1", "a", NEW)]),
+    ("cold, same content", stopped(1, NEW), stopped(), "cold", [Start("1", "a")]),
+    ("cold, newer content", stopped(1, OLD), stopped(), "cold", [Start("1", "a", NEW)]),
+    ("steady", ready(1), stopped(), "single", []),
+    ("steady, still loading", loading(1), stopped(), "single", []),
+    ("steady, crashing", loading(1, failing=True), stopped(), "single", []),
+    ("stale", ready(1, OLD), stopped(), "single", [Start("1", "b", NEW)]),
+    ("stale, still loading", loading(1, OLD), stopped(), "single", []),
+    ("stale, crashing", loading(1, OLD, failing=True), stopped(), "single", [Start("1", "b", NEW)]),
+    ("stale, loading for ever", loading(1, OLD, SWAP_LIMIT_S), stopped(), "single", [Start("1", "b", NEW)]),
+    ("swapping", ready(1, OLD), loading(2), "swapping", []),
+    ("swapping, too long", ready(1, OLD), loading(2, NEW, SWAP_LIMIT_S), "swapping", [Stop("1", "b"), Reject(NEW)]),
+    ("swapping, being stopped", ready(1, OLD), going(2, NEW), "swapping", []),
+    ("swapping, active gave up", stopped(1, OLD), loading(2), "swapping", [Start("1", "a")]),
+    ("turning", ready(1, OLD), ready(2), "turning", [Activate("1", "b"), Drain("1", "a")]),
+    ("turning, active gone", stopped(1, OLD), ready(2), "turning", [Activate("1", "b")]),
+    ("turning, active crashes", loading(1, OLD), ready(2), "turning", [Activate("1", "b"), Stop("1", "a")]),
+    ("draining, not heard", ready(2), ready(1, OLD), "draining", [Drain("1", "b")]),
+    ("draining", ready(2), going(1), "draining", []),
+    ("draining, too long", ready(2), going(1, OLD, DRAIN_LIMIT_S), "draining", [Stop("1", "b")]),
+    ("draining, but the new one does not serve", loading(2), ready(1, OLD), "draining", []),
+    ("draining, crashed and was started again", ready(2), loading(1, OLD), "draining", [Stop("1", "b")]),
+]
+
+
+@pytest.mark.parametrize(
+    ("active", "other", "state", "actions"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_the_table(active: SlotView, other: SlotView, state: str, actions: list[Action]) -> None:
+    view = AddressView("1", True, "a", {"a": active, "b": other})
+    assert view.state == state
+    assert decide(Observation((view,), NEW)) == actions
+
+
+def test_a_keeper_comes_before_its_slot() -> None:
+    assert decide(Observation((AddressView("1"),), NEW)) == [StartKeeper("1"), Start("1", "a", NEW)]
+
+
+def test_a_lost_keeper_comes_back_without_touching_the_slots() -> None:
+    view = AddressView("1", False, "a", {"a": ready(1), "b": stopped()})
+    assert decide(Observation((view,), NEW)) == [StartKeeper("1")]
+
+
+def test_one_address_swaps_at_a_time() -> None:
+    stale = {"a": ready(1, OLD), "b": stopped()}
+    views = tuple(AddressView(name, True, "a", stale) for name in "123")
+    assert decide(Observation(views, NEW)) == [Start("1", "b", NEW)]
+    swapping = AddressView("0", True, "a", {"a": ready(1, OLD), "b": loading(2)})
+    assert decide(Observation((*views, swapping), NEW)) == []
+    draining = AddressView("0", True, "b", {"a": going(1), "b": ready(2)})
+    assert decide(Observation((draining, *views), NEW)) == [Start("1", "b", NEW)]
+
+
+def test_rejected_content_is_not_tried_again_and_what_ran_is_started_again() -> None:
+    steady = AddressView("1", True, "a", {"a": ready(1, OLD), "b": stopped(2, NEW)})
+    assert decide(Observation((steady,), NEW, rejected=NEW)) == []
+    cold = AddressView("1", True, "a", {"a": stopped(1, OLD), "b": stopped(2, NEW)})
+    assert decide(Observation((cold,), NEW, rejected=NEW)) == [Start("1", "a")]
+
+
+@dataclass
+class Slot:
+    """A slot of the simulated machine."""
+
+    alive: bool = False
+    state: str = "loading"
+    since: float = 0.0
+    generation: int = 0
+    content: Content | None = None
+
+
+@dataclass
+class World:
+    """A machine that does what it is told, with workers that become ready, crash and drain as chance has it."""
+
+    count: int
+    now: float = 0.0
+    wanted: Content = OLD
+    rejected: Content | None = None
+    keepers: dict[str, bool] = field(default_factory=dict)
+    active: dict[str, str] = field(default_factory=dict)
+    slots: dict[tuple[str, str], Slot] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            self.keepers[address], self.active[address] = False, "a"
+            self.slots |= {(address, slot): Slot() for slot in "ab"}
+
+    @property
+    def addresses(self) -> list[str]:
+        return [str(number) for number in range(self.count)]
+
+    def ready(self, address: str) -> int:
+        return sum(slot.alive and slot.state == "ready" for (name, _), slot in self.slots.items() if name == address)
+
+    def view(self, address: str) -> AddressView:
+        views = {}
+        for name in "ab":
+            slot = self.slots[address, name]
+            for_s = self.now - slot.since
+            views[name] = SlotView(slot.alive, False, slot.state, for_s, slot.generation, slot.content)
+        return AddressView(address, self.keepers[address], self.active[address], views)
+
+    def round(self) -> list[Action]:
+        """One round of the deployer. What it does must never take a serving slot from an address that has no other."""
+        views = tuple(self.view(address) for address in self.addresses)
+        actions = decide(Observation(views, self.wanted, self.rejected))
+        swaps = [view.address for view in views if view.state in ("swapping", "turning")]
+        starts = [action.address for action in actions if isinstance(action, Start)]
+        assert len({*swaps, *(a for a in starts if self.ready(a))}) <= 1
+        for action in actions:
+            self.do(action)
+        return actions
+
+    def do(self, action: Action) -> None:
+        match action:
+            case StartKeeper(address):
+                assert not self.keepers[address]
+                self.keepers[address] = True
+            case Start(address, name, content):
+                slot = self.slots[address, name]
+                assert not slot.alive, "a slot that runs is never started"
+                assert self.keepers[address], "no slot without its keeper"
+                if content is not None:
+                    slot.content = content
+                    slot.generation = 1 + max(self.slots[address, other].generation for other in "ab")
+                slot.alive, slot.state, slot.since = True, "loading", self.now
+            case Activate(address, name):
+                self.active[address] = name
+            case Drain(address, name):
+                assert self.slots[address, other_slot(name)].state == "ready", "who drains is replaced"
+                self.change(address, name, "draining")
+            case Stop(address, name):
+                was = self.slots[address, name]
+                assert was.state != "ready" or self.ready(address) > 1
+                was.alive = False
+            case Reject(content):
+                self.rejected = content
+
+    def change(self, address: str, name: str, state: str) -> None:
+        slot = self.slots[address, name]
+        slot.state, slot.since = state, self.now
+
+    def event(self, kind: str, address: str, name: str) -> None:
+        slot = self.slots[address, name]
+        if kind == "time":
+            self.now += 1
+        elif kind == "long time":
+            self.now += SWAP_LIMIT_S
+        elif kind == "change":
+            self.wanted, self.rejected = Content({"blog": f"/releases/{self.now}-{address}{name}"}), None
+        elif kind == "keeper lost":
+            self.keepers[address] = False
+        elif not slot.alive:
+            return
+        elif kind == "ready" and slot.state == "loading":
+            self.change(address, name, "ready")
+        elif kind == "crash":  # supervisord starts it again
+            self.change(address, name, "loading")
+        elif kind == "gave up" or (kind == "drained" and slot.state == "draining"):
+            slot.alive = False
+
+
+EVENTS = ("time", "long time", "change", "keeper lost", "ready", "ready", "crash", "gave up", "drained")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 2), st.sampled_from("ab")), max_size=60),
+)
+def test_whatever_happens_nothing_served_is_taken_away_and_all_calms_down(
+    count: int, events: list[tuple[str, int, str]]
+) -> None:
+    """In each round only replaced slots go. Left alone, all is soon steady with the newest content."""
+    world = World(count)
+    for kind, number, name in events:
+        world.event(kind, str(number % count), name)
+        world.round()
+    world.rejected = None
+    for _ in range(40 * count):
+        world.now += 1
+        quiet = not world.round()
+        moved = False
+        for (address, name), slot in world.slots.items():
+            if slot.alive and slot.state in ("loading", "draining"):
+                world.event("ready" if slot.state == "loading" else "drained", address, name)
+                moved = True
+        if quiet and not moved:
+            break
+    for address in world.addresses:
+        view = world.view(address)
+        assert view.state == "single"
+        assert view.current.ready
+        assert view.current.content == world.wanted
