@@ -90,12 +90,10 @@ def test_a_container_cannot_write_to_its_root_or_to_the_apps(stack: Stack, servi
 @pytest.mark.parametrize("service", SERVICES)
 def test_what_a_container_can_write_is_bounded_in_size(stack: Stack, service: str) -> None:
     mounts = [line.split() for line in stack.exec(service, "cat", "/proc/mounts").splitlines()]
-    unbounded = [
-        where
-        for _, where, kind, options, *_ in mounts
-        if kind == "tmpfs" and options.startswith("rw") and "size=" not in options and not where.startswith("/dev")
-    ]
-    assert unbounded == []
+    writable = [(where, options) for _, where, kind, options, *_ in mounts if kind == "tmpfs" and options.startswith("rw")]
+    ours = [(where, options) for where, options in writable if not where.startswith(("/dev", "/sys"))]
+    assert "/run/hedgerow" in [where for where, _ in ours]
+    assert [where for where, options in ours if "size=" not in options] == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
