@@ -106,11 +106,13 @@ servers() {
     done
 }
 
-# upstream NAME: the parts that all rounds share; the servers follow on stdin.
+# upstream NAME [METHOD]: the parts that all rounds share; the servers come on stdin.
 upstream() {
     echo "upstream $1 {"
     echo "    zone $1 $((256 + workers * 32))k;"
-    echo "    least_conn;"
+    if [ -n "${2:-}" ]; then
+        echo "    $2;"
+    fi
     cat
     echo "    keepalive 64;"
     echo "    keepalive_timeout 5s;"
@@ -134,12 +136,13 @@ TEXT
         echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"
         echo "resolver $resolver valid=1s ipv6=off;"
     fi
-    servers "max_fails=1 fail_timeout=10s" | upstream first
-    servers "max_fails=0" | upstream second
+    servers "max_fails=1 fail_timeout=10s" | upstream first least_conn
+    servers "max_fails=0" | upstream second least_conn
+    servers "max_fails=1 fail_timeout=10s" | upstream others
     {
         servers "max_fails=1 fail_timeout=10s"
         servers "max_fails=0 backup"
-    } | upstream streaming
+    } | upstream streaming least_conn
     echo "# What the internal server answers on /addresses."
     echo "map '' \$hedgerow_addresses {"
     echo "    default $workers;"

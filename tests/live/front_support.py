@@ -320,7 +320,7 @@ class Front:
         return self.log_lines()[-1]
 
     def temporary_files(self) -> list[str]:
-        """Whatever nginx spooled or tried to: it unlinks the files at once, but leaves their folders and tells of them."""
+        """Whatever nginx spooled or tried to: it unlinks such files at once, but leaves folders and tells of them."""
         left = [str(path) for folder in self.target.glob("*_temp") for path in folder.rglob("*")]
         told = [line for line in self.errors.read_text().splitlines() if "temporary file" in line or "_temp/" in line]
         return left + told
