@@ -46,7 +46,9 @@ def under_load(stack: Stack, steps: Callable[[], None], **options: object) -> Ou
     with load(stack.port, PATH, **options) as running:
         time.sleep(1)
         steps()
-        return running.stop()
+        outcome = running.stop()
+    print(f"{outcome.requests} requests, {outcome.failed} failed, the longest took {outcome.longest_s:.3f} s")
+    return outcome
 
 
 def test_state_survives_the_stack(stack: Stack) -> None:
