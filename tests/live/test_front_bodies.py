@@ -8,18 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from front_support import (
-    PATIENCE_S,
-    Client,
-    Exchange,
-    Front,
-    backends,
-    binaries,
-    descriptors,
-    executes,
-    running,
-    wait_for,
-)
+from front_backends import PATIENCE_S, Exchange, backends, executes
+from front_support import Client, Front, binaries, descriptors, running, wait_for
 
 from hedgerow.control.front import NginxBinary
 

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from front_support import Exchange, backends, binaries, executes, running
+from front_backends import Exchange, backends, executes
+from front_support import binaries, running
 
 from hedgerow.control.front import NginxBinary
 

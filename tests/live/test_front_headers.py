@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from front_support import Backend, Exchange, Front, backends, binaries, running
+from front_backends import Backend, Exchange, backends
+from front_support import Front, binaries, running
 
 from hedgerow.control.front import NginxBinary
 

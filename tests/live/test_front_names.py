@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from front_support import Backend, Exchange, Handler, backends, binaries, running, wait_for
+from front_backends import Backend, Exchange, Handler, backends
+from front_support import binaries, running, wait_for
 
 from hedgerow.control.front import NginxBinary
 

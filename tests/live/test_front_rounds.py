@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from front_support import (
-    Backend,
+from front_backends import (
     Exchange,
     Handler,
     backends,
-    binaries,
+    executed,
     executes,
-    reset,
-    running,
+    reads_and_drops,
+    reads_and_resets,
+    refuses,
     silent_address,
 )
+from front_support import binaries, running
 
 from hedgerow.control.front import NginxBinary
 
@@ -40,27 +41,6 @@ ROUNDS = ["first", "again", "refused", "stream"]
 @pytest.fixture(params=binaries(), ids=str)
 def binary(request: pytest.FixtureRequest) -> NginxBinary:
     return request.param
-
-
-def refuses(exchange: Exchange) -> None:
-    exchange.read_body()
-    exchange.refuse()
-
-
-def reads_and_drops(exchange: Exchange) -> None:
-    exchange.read_body()
-    exchange.drop()
-
-
-def reads_and_resets(exchange: Exchange) -> None:
-    exchange.read_body()
-    exchange.drop()
-    reset(exchange.connection)
-
-
-def executed(*addresses: Backend) -> list[Exchange]:
-    """What an app would have run: requests that arrived whole and were not refused."""
-    return [seen for address in addresses if address.handler is not refuses for seen in address.seen if seen.complete]
 
 
 def refuses_once() -> Handler:
@@ -301,32 +281,3 @@ def test_a_get_that_broke_off_on_the_only_address_gets_a_second_round(binary: Ng
         assert front.request("GET", "/").status == 200
         assert len(address.seen) == 2
         assert front.last_line()["round"] == "again"
-
-
-# --- the tests above can fail -----------------------------------------------------------------------------------------
-
-
-def edit(snippets: Path, name: str, old: str, new: str) -> None:
-    text = (snippets / name).read_text()
-    assert old in text
-    (snippets / name).write_text(text.replace(old, new))
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("rounds.conf", "proxy_next_upstream error timeout;", "proxy_next_upstream error timeout non_idempotent;"),
-        ("round-guard.conf", "(?:GET|HEAD) 0 ", "[A-Z]+ 0 "),
-        ("round-guard.conf", '"~^[0-](?: ?[,:] [0-])*$"      1;', '"~."    1;'),
-        ("rounds.conf", "if ($go != yes) {", "if ($status = 502) {"),
-    ],
-    ids=["non_idempotent", "every method", "sent counts as unsent", "guard by $status"],
-)
-def test_a_weaker_configuration_is_caught(binary: NginxBinary, tmp_path: Path, name: str, old: str, new: str) -> None:
-    """Each of these changes makes a POST run twice here, or lose its second round, so the tests above would see it."""
-    with (
-        backends(reads_and_drops, reads_and_drops) as addresses,
-        running(tmp_path, binary, addresses, change=lambda snippets: edit(snippets, name, old, new)) as front,
-    ):
-        front.request("POST", "/", body=b"abc")
-        assert len(executed(*addresses)) > 1

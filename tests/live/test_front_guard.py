@@ -1,0 +1,42 @@
+"""The tests of the rounds can fail: weaker configurations, each of which runs a POST twice here, are caught."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from front_backends import backends, executed, reads_and_drops
+from front_support import binaries, running
+
+from hedgerow.control.front import NginxBinary
+
+
+@pytest.fixture(params=binaries(), ids=str)
+def binary(request: pytest.FixtureRequest) -> NginxBinary:
+    return request.param
+
+
+def edit(snippets: Path, name: str, old: str, new: str) -> None:
+    text = (snippets / name).read_text()
+    assert old in text
+    (snippets / name).write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("rounds.conf", "proxy_next_upstream error timeout;", "proxy_next_upstream error timeout non_idempotent;"),
+        ("round-guard.conf", "(?:GET|HEAD) 0 ", "[A-Z]+ 0 "),
+        ("round-guard.conf", '"~^[0-](?: ?[,:] [0-])*$"      1;', '"~."    1;'),
+        ("rounds.conf", "if ($go != yes) {", "if ($status = 502) {"),
+    ],
+    ids=["non_idempotent", "every method", "sent counts as unsent", "guard by $status"],
+)
+def test_a_weaker_configuration_is_caught(binary: NginxBinary, tmp_path: Path, name: str, old: str, new: str) -> None:
+    """Each of these changes makes a POST run twice here, or lose its second round, so the tests above would see it."""
+    with (
+        backends(reads_and_drops, reads_and_drops) as addresses,
+        running(tmp_path, binary, addresses, change=lambda snippets: edit(snippets, name, old, new)) as front,
+    ):
+        front.request("POST", "/", body=b"abc")
+        assert len(executed(*addresses)) > 1
