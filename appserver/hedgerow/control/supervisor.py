@@ -85,7 +85,10 @@ def _info(told: dict[str, Any]) -> ProcessInfo:
 
 
 def render(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool = False) -> str:
-    """The text of supervisord.conf. nginx: its command line in the foreground, if this replica runs one."""
+    """The text of supervisord.conf. nginx: its command line in the foreground, if this replica runs one.
+
+    copy_stdout: this process will become supervisord, and log lines are to come out of its stdout.
+    """
     logs = log_folder(settings)
     for path in (logs, settings.run):
         if UNWRITABLE.search(str(path)):
@@ -105,7 +108,7 @@ def render(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool
     if nginx:
         parts.append(_fill("nginx", common | {"command": shlex.join(nginx).replace("%", "%%")}))
     if copy_stdout:
-        parts.append(_fill("stdout", common | {"replica": shlex.quote(settings.replica)}))
+        parts.append(_fill("stdout", common | {"replica": shlex.quote(settings.replica), "pid": str(os.getpid())}))
     return "".join(parts)
 
 
