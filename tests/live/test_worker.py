@@ -261,6 +261,7 @@ def test_a_full_gate_refuses_before_entry(tmp_path: Path) -> None:
         first = {"X-Hedgerow-Round": "1", "X-Request-Id": "f" * 32}
         response, _ = worker.ask("/engine/hello", "POST", b"abc", headers=first)
         assert response.getheader("X-Accel-Redirect") == "@refused"
+        assert {name for name, _ in response.getheaders()} == {"Date", "Server", "Content-Length", "X-Accel-Redirect"}
         response, _ = worker.ask("/engine/hello", headers=first | {"X-Hedgerow-Round": "2"})
         assert (response.status, response.getheader("X-Accel-Redirect")) == (503, None)
         assert b"slept" in receive(sock, b"slept")

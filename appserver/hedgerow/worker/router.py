@@ -83,8 +83,11 @@ class Router:
     def _refuse(self, job: Job, turn: str, refusal: RefusedError) -> None:
         job.cause = refusal.cause
         if turn == "1" and self._trust_front:
+            # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
             job.own_headers += SEND_ELSEWHERE
-        self._show(job, pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")))
+            self._show(job, ("503 Service Unavailable", [], b""))
+        else:
+            self._show(job, pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")))
 
     def _show(self, job: Job, page: Page) -> None:
         shared = self._pages
