@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -40,6 +41,14 @@ def create_app():
 
     return app
 """
+
+
+@pytest.fixture(autouse=True)
+def short_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Run folders are made there: short enough for a socket's path, and nothing of them is left."""
+    with tempfile.TemporaryDirectory(prefix="hgt-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
 
 
 def hedgerow(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -203,7 +212,6 @@ def _status_and_logs(here: Stack) -> None:
     text = here.run("status").stdout
     assert "bad/app.py line 1" in text
     assert "Traceback" in text
-    assert here.run("healthy").returncode in (0, 1)
     until(lambda: "GET /plain/ 500" in here.run("logs", "plain").stdout, 5, "the line is in the log")
     lines = here.run("logs", "plain").stdout
     assert "no such table: words" in lines

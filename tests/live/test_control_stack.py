@@ -146,7 +146,6 @@ def test_one_state_has_one_stack_and_down_ends_it() -> None:
         assert second.returncode == 2
         assert second.stderr.count("\n") == 1
         assert "is in use by a running stack" in second.stderr
-        assert here.run("healthy", "--help").returncode == 0
         down = here.run("down")
         assert (down.returncode, down.stdout) == (0, "stopped\n")
         assert not any(map(is_alive, pids))
