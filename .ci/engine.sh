@@ -3,14 +3,16 @@
 #
 #   engine.sh need     say in one line why the stack tests cannot run here; exit 0 if they can
 #   engine.sh start    install what is missing, start dockerd unless an engine answers, make the base images
-#   engine.sh stop     end the dockerd that `start` started; one that was there before is left alone
+#   engine.sh users    print the file that a test run locks, shared, while it uses the engine
+#   engine.sh stop     end the dockerd that `start` started, unless that file is locked; any other is left alone
 #
 # The base images are stand-ins (Debian's own Python 3.14 and nginx 1.30), so no image registry is needed. Who has other
 # ones sets BASE_PYTHON and BASE_NGINX, and none is made.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-cache=${HEDGEROW_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/hedgerow-test}
+[ "$(id -u)" = 0 ] && caches=/var/cache || caches=$HOME/.cache
+cache=${XDG_CACHE_HOME:-$caches}/hedgerow-test
 started=$cache/dockerd.pid
 plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
 ca_bundle=/etc/ssl/certs/ca-certificates.crt
@@ -95,12 +97,14 @@ make_base() {
 start() {
     if root_on_debian; then
         install_packages
-        mkdir -p "$cache"
         exec 9>"$cache/lock"
         flock 9
         install_plugins
         start_dockerd
-        bases_given || { make_base python python3,python3-venv && make_base nginx nginx; }
+        if ! bases_given; then
+            make_base python python3,python3-venv
+            make_base nginx nginx
+        fi
     else
         need
     fi
@@ -117,8 +121,12 @@ remove_leftovers() {
     [ -z "$ids" ] || docker network rm $ids >/dev/null
 }
 
+users() { echo "$cache/users"; }
+
 stop() {
     [ -e "$started" ] || return 0
+    exec 8>>"$cache/users"
+    flock --exclusive --nonblock 8 || { say "another test run uses the engine"; return 0; }
     local pid
     pid=$(cat "$started")
     rm -f "$started"
@@ -135,6 +143,6 @@ stop() {
 }
 
 case ${1:-} in
-    need | start | stop) "$1" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    need | start | users | stop) mkdir -p "$cache" && "$1" ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

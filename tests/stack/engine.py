@@ -6,6 +6,7 @@ so what a test does is what a user would type.
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -40,30 +41,23 @@ def run(command: list[str], *, timeout_s: float = 120, env: dict[str, str] | Non
     return done.stdout
 
 
-def answers() -> bool:
-    """Whether an engine runs."""
-    if shutil.which("docker") is None:
-        return False
-    return subprocess.run(["docker", "info"], check=False, capture_output=True).returncode == 0
-
-
 @contextmanager
 def engine() -> Iterator[dict[str, str]]:
     """An engine that answers and has the images; gives the environment that compose needs to find them.
 
-    One that ran before runs on afterwards.
+    An engine that our script started ends with the last test run that uses it; any other one runs on.
     """
     script = str(ROOT / ".ci" / "engine.sh")
     bases = {"BASE_PYTHON": "hedgerow-test/base:python", "BASE_NGINX": "hedgerow-test/base:nginx", "HEDGEROW_TAG": TAG}
     env = {name: os.environ.get(name) or value for name, value in bases.items()} | {"HEDGEROW_TAG": TAG}
-    was_there = answers()
-    run([script, "start"], timeout_s=600)
     try:
-        run(["docker", "compose", "--project-directory", str(ROOT), "build", "--quiet"], timeout_s=600, env=env)
-        yield env
+        with Path(run([script, "users"]).strip()).open("a") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            run([script, "start"], timeout_s=600)
+            run(["docker", "compose", "--project-directory", str(ROOT), "build", "--quiet"], timeout_s=600, env=env)
+            yield env
     finally:
-        if not was_there:
-            run([script, "stop"])
+        run([script, "stop"])
 
 
 @dataclass(frozen=True)
