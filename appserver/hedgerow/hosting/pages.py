@@ -21,10 +21,12 @@ _STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e4eadf;--soft:#9aa894;--line:#38432f;--paper:#171c14;--up:#7cc47f;--down:#f0877a}}
 body{margin:0;background:var(--paper);color:var(--ink);font:17px/1.55 system-ui,sans-serif}
 main{max-width:42rem;margin:0 auto;padding:12vh 1.5rem 4rem}
-h1{font-size:1.6rem;margin:0 0 .6rem}p{margin:.4rem 0;overflow-wrap:anywhere}small,.soft{color:var(--soft)}
+h1{font-size:1.6rem;margin:0 0 .6rem;overflow-wrap:anywhere;text-wrap:balance}
+p{margin:.4rem 0;overflow-wrap:anywhere}small,.soft{color:var(--soft)}
 ul{list-style:none;margin:1.6rem 0 0;padding:0;border-top:1px solid var(--line)}
 li{display:flex;gap:1rem;align-items:baseline;padding:.7rem 0;border-bottom:1px solid var(--line)}
-li a{font-weight:600;color:inherit}li span:last-child{margin-left:auto}
+li a,.soft{min-width:0;overflow-wrap:anywhere}li a{font-weight:600;color:inherit}
+li span:last-child{margin-left:auto;white-space:nowrap}
 .up::before,.down::before{content:"";display:inline-block;width:.6em;height:.6em;border-radius:50%;margin-right:.5em}
 .up::before{background:var(--up)}.down::before{background:var(--down)}code{font-size:.9em}
 """
