@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PORT ?= 8080
+URL ?= http://127.0.0.1:$(PORT)
+DURATION ?= 30
 
 .PHONY: install up down test check stack load bench
 
@@ -25,7 +27,7 @@ stack: $(STAMP)                  ## the stack in containers, until `make down`
 	HEDGEROW_PORT=$(PORT) docker compose up --build --detach --wait
 
 load: $(STAMP)                   ## a bounded load test of the running stack; the report is in loadtest/reports
-	$(BIN)/python loadtest/run.py --host http://127.0.0.1:$(PORT)
+	$(BIN)/python loadtest/run.py --host $(URL) --seconds $(DURATION)
 
 bench: $(STAMP)                  ## CPU a request, beside gunicorn -k gevent
 	$(BIN)/python tests/bench/run.py
