@@ -54,7 +54,8 @@ def engine() -> Iterator[dict[str, str]]:
         with Path(run([script, "users"]).strip()).open("a") as users:
             fcntl.flock(users, fcntl.LOCK_SH)
             run([script, "start"], timeout_s=600)
-            run(["docker", "compose", "--project-directory", str(ROOT), "build", "--quiet"], timeout_s=600, env=env)
+            build = ["docker", "compose", "--project-directory", str(ROOT), "--profile", "load", "build", "--quiet"]
+            run(build, timeout_s=600, env=env)
             yield env
     finally:
         run([script, "stop"])
@@ -71,6 +72,17 @@ class Response:
         return self.body.decode()
 
 
+def request(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
+    """One request to 127.0.0.1 on a connection of its own; `X_Name` in Python is `X-Name` on the wire."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        return Response(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
 class Stack:
     """One compose project of its own: name, apps folder, volume and published port belong to nobody else.
 
@@ -85,7 +97,7 @@ class Stack:
         for app in apps:
             shutil.copytree(app, self.apps / app.name, ignore=shutil.ignore_patterns("__pycache__"))
         self._files = [ROOT / "docker-compose.yml"] + ([override] if override else [])
-        self._env = env | {"HEDGEROW_APPS_DIR": str(self.apps), "HEDGEROW_PORT": "127.0.0.1:", "COMPOSE_ANSI": "never"}
+        self._env = env | {"HEDGEROW_APPS_DIR": str(self.apps), "HEDGEROW_PORT": "127.0.0.1:", "LOCUST_PORT": "0"}
         self._port: int | None = None
 
     def __repr__(self) -> str:
@@ -106,7 +118,7 @@ class Stack:
 
     def down(self, *, volumes: bool = True) -> None:
         self._port = None
-        self.compose("down", "--remove-orphans", "--timeout", "20", *(["--volumes"] if volumes else []))
+        self.compose("--profile", "*", "down", "--remove-orphans", "--timeout", "20", *(["--volumes"] if volumes else []))
 
     # -- looking at it
 
@@ -114,8 +126,12 @@ class Stack:
     def port(self) -> int:
         """Where the front is published on 127.0.0.1."""
         if self._port is None:
-            self._port = int(self.compose("port", "front", "8080").rpartition(":")[2])
+            self._port = self.published("front", 8080)
         return self._port
+
+    def published(self, service: str, port: int) -> int:
+        """The port of 127.0.0.1 that the kernel chose for a service's port."""
+        return int(self.compose("port", service, str(port)).rpartition(":")[2])
 
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers, running or not."""
@@ -129,14 +145,8 @@ class Stack:
         return self.compose("exec", "-T", "--index", str(index), service, *command)
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Response:
-        """One request through the front on a connection of its own; `X_Name` in Python is `X-Name` on the wire."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-            answer = connection.getresponse()
-            return Response(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-        finally:
-            connection.close()
+        """One request through the front."""
+        return request(self.port, method, path, body, **headers)
 
     def get(self, path: str, **headers: str) -> Response:
         return self.request("GET", path, None, **headers)
