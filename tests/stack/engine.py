@@ -118,7 +118,8 @@ class Stack:
 
     def down(self, *, volumes: bool = True) -> None:
         self._port = None
-        self.compose("--profile", "*", "down", "--remove-orphans", "--timeout", "20", *(["--volumes"] if volumes else []))
+        options = ["--remove-orphans", "--timeout", "20"] + (["--volumes"] if volumes else [])
+        self.compose("--profile", "*", "down", *options)
 
     # -- looking at it
 
