@@ -167,6 +167,8 @@ class Loader(importlib.machinery.SourceFileLoader):
         except SyntaxError as error:
             error.filename = error.filename or self.path  # a zero byte in the source is told without it
             raise
+        except ValueError as error:  # that zero byte before Python 3.11.4
+            raise SyntaxError(str(error), (self.path, 1, 1, None)) from None
         return code
 
     def get_filename(self, name: str | None = None) -> str:
