@@ -42,7 +42,7 @@ ACCEPTED = {
         "PUT", "/", b"abc0123456789",
     ),
     "a chunked body with a trailer": (
-        b"PUT / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: Chunked\r\n\r\n1\r\na\r\n0\r\nX: 1\r\n\r\n", "PUT", "/", b"a",
+        PUT.replace(b"chunked", b"Chunked") + b"1\r\na\r\n0\r\nX: 1\r\n\r\n", "PUT", "/", b"a",
     ),
     "an upgrade we do not follow": (
         b"GET /u HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/u", b"",
