@@ -85,8 +85,7 @@ class Notes:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self._path, timeout=0)
         try:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'note'").fetchone():
-                db.execute(SCHEMA)
+            db.execute(SCHEMA)  # takes no lock for writing when the table is there
         except BaseException:
             db.close()
             raise

@@ -1,23 +1,15 @@
-"""The sample apps without any server of ours: loads them, calls them, and serves them with the standard library's server.
-
-As a program, `python sample_apps.py FOLDER`, it serves each app of FOLDER under its name, prints the port that the kernel
-chose, and runs until its standard input ends: so it never outlives who started it.
-"""
+"""The sample apps without any server of ours: loads them, calls them under wsgiref.validate, reads their pages."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import unquote_to_bytes
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
@@ -119,41 +111,3 @@ class Page(HTMLParser):
     def _note(self, attrs: list[tuple[str, str | None]]) -> None:
         self.links += [value or "" for name, value in attrs if name in ("href", "src", "action")]
         self.ids += [value or "" for name, value in attrs if name == "id"]
-
-
-class Dispatcher:
-    """Each app under its folder's name; the others are not found."""
-
-    def __init__(self, folder: Path) -> None:
-        self._apps = {name: callable_of(load(folder / name)) for name in NAMES}
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        _, name, *rest = environ["PATH_INFO"].split("/", 2)
-        if name not in self._apps:
-            start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"no such app\n"]
-        environ["SCRIPT_NAME"] = f"/{name}"
-        environ["PATH_INFO"] = "".join(f"/{part}" for part in rest)
-        return self._apps[name](environ, start_response)
-
-
-class ThreadedServer(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-
-class QuietHandler(WSGIRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-def main(folder: str) -> None:
-    with make_server("127.0.0.1", 0, Dispatcher(Path(folder)), ThreadedServer, QuietHandler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(server.server_port, flush=True)
-        sys.stdin.read()
-        server.shutdown()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
