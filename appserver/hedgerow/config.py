@@ -43,6 +43,7 @@ class Settings:
     trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
     drain_s: float = _option(6.5, "how long a draining worker serves; above nginx's upstream keepalive_timeout", "s")
     keepalive_s: float = _option(75.0, "how long an idle client connection is kept; above nginx's 5 s", "s")
+    head_timeout_s: float = _option(20.0, "how long the head of a request may take to arrive", "s")
     app_running: int = _option(
         1000, "requests of one app that run at once in a worker; one more is refused before entry"
     )

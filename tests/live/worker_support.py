@@ -36,6 +36,7 @@ class Worker:
 
     def __init__(self, run: Path, apps: Mapping[str, Path], listener: socket.socket, slot: str, **options: Any) -> None:
         self.run = run
+        self.listener = listener
         self.address: tuple[str, int] = listener.getsockname()
         self.log = run / f"{slot}.log"
         self.control_path = run / f"8001-{slot}.sock"

@@ -129,6 +129,8 @@ class Deployer:
             case policy.Drain(address, slot):
                 client.post(slot_socket(run, address, slot), "/drain")
             case policy.Stop(address, slot):
+                # One that is told to drain leaves the listener alone when supervisord's SIGTERM comes.
+                client.post(slot_socket(run, address, slot), "/drain")
                 self._supervisor.stop(f"{address}:{slot}")
             case policy.Reject(content):
                 self._rejected = content

@@ -25,5 +25,17 @@ CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)
 # trailer-section = *( field-line CRLF ) ; field-line = field-name ":" OWS field-value OWS
 TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
+# status-code SP reason-phrase, as an app says it; 1xx is the server's to send
+STATUS = re.compile(r"[2-5][0-9]{2} ")
+
+# token = 1*tchar
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# field-content has no control characters but HTAB; a line of an answer must have none.
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+# absolute-form = absolute-URI ; scheme "://" authority path-abempty [ "?" query ]
+ABSOLUTE_FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<authority>[^/?#@]*)(?P<path>[^#]*)")
+
 # Host = uri-host [ ":" port ]
 HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")

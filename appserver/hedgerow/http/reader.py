@@ -11,7 +11,7 @@ import httptools
 
 from ..errors import HttpError
 from .body import ChunkedDecoder, Decoder, LengthDecoder
-from .grammar import BARE_LF, CONTENT_LENGTH, HOST, REQUEST_LINE
+from .grammar import ABSOLUTE_FORM, BARE_LF, CONTENT_LENGTH, HOST, REQUEST_LINE
 from .request import Framing, Request
 
 # Names as they come on the wire, to CGI names; '' for a name that is dropped. Bounded, since a client chooses the
@@ -42,6 +42,7 @@ class RequestReader:
     """
 
     __slots__ = (
+        "_broken",
         "_buffer",
         "_decoder",
         "_fields",
@@ -58,6 +59,7 @@ class RequestReader:
         self._buffer = b""
         self._searched = 0
         self._decoder: Decoder | None = None
+        self._broken: HttpError | None = None
         self._parser: httptools.HttpRequestParser | None = None
         self._target = b""
         self._fields: dict[str, str] = {}
@@ -87,7 +89,13 @@ class RequestReader:
         """
         if self._decoder is None or self._decoder.done or not self._buffer:
             return b""
-        data, self._buffer = self._decoder.decode(self._buffer)
+        if self._broken is not None:
+            raise self._broken  # for good: what follows a malformed body is not to be understood
+        try:
+            data, self._buffer = self._decoder.decode(self._buffer)
+        except HttpError as error:
+            self._broken = error
+            raise
         return data
 
     def next_request(self) -> Request | None:
@@ -96,8 +104,8 @@ class RequestReader:
         Raises HttpError when there is no way to understand what has arrived; the connection is of no more use then.
         """
         buffer = self._buffer
-        if buffer[:1] == b"\r":  # RFC 9112 section 2.2: an empty line before the request line is ignored
-            buffer = self._buffer = buffer[2:] if buffer[:2] == b"\r\n" else buffer
+        while buffer[:2] == b"\r\n":  # RFC 9112 section 2.2: empty lines before the request line are ignored
+            buffer = self._buffer = buffer[2:]
         end = buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
             self._check_incomplete(buffer)
@@ -168,12 +176,11 @@ class RequestReader:
             http11,
             _keep_alive(http11, fields.get("HTTP_CONNECTION")),
             fields,
-            Framing.NONE,
-            0,
-            False,
         )
+        if not request.target.startswith("/"):
+            self._take_authority(request)
         self._check_host(request)
-        if not request.keep_alive:
+        if not request.keep_alive or "HTTP_PROXY_CONNECTION" in fields:
             self._parser = None  # it would take what follows for an error
         self._decoder = None
         if "CONTENT_LENGTH" in fields or "HTTP_TRANSFER_ENCODING" in fields:
@@ -181,6 +188,17 @@ class RequestReader:
         if "HTTP_EXPECT" in fields:
             self._check_expect(request)
         return request
+
+    def _take_authority(self, request: Request) -> None:
+        """RFC 9112 section 3.2.2: the authority of an absolute target counts, whatever Host says."""
+        absolute = ABSOLUTE_FORM.fullmatch(request.target)
+        if absolute is not None:
+            request.fields["HTTP_HOST"] = absolute["authority"]
+            request.path = absolute["path"] if absolute["path"].startswith("/") else "/" + absolute["path"]
+        elif request.method == "CONNECT":
+            request.path = ""
+        elif request.target != "*":
+            raise HttpError(400, "The request target is malformed.")
 
     def _check_host(self, request: Request) -> None:
         host = request.fields.get("HTTP_HOST")

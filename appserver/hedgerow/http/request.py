@@ -16,33 +16,24 @@ class Framing(enum.Enum):
 class Request:
     """The head of a request.
 
-    method: as sent; target: the request target, raw, as text (latin-1); fields: header fields keyed as in CGI (RFC
-    3875 section 4.1.18: `HTTP_ACCEPT`, `CONTENT_TYPE`), values as latin-1 text; http11: False for HTTP/1.0;
-    keep_alive: whether the client allows another request; framing and length: of the body, length in bytes and 0
-    unless framing is LENGTH.
+    method: as sent; target: the request target, raw, as text (latin-1); path: the target's path and query, raw (of an
+    absolute target too; '*' as it is, '' for CONNECT); fields: header fields keyed as in CGI (RFC 3875 section 4.1.18:
+    `HTTP_ACCEPT`, `CONTENT_TYPE`), values as latin-1 text; http11: False for HTTP/1.0; keep_alive: whether the client
+    allows another request; framing and length: of the body, length in bytes and 0 unless framing is LENGTH;
+    expects_continue: the client waits for 100 Continue before it sends the body.
     """
 
-    __slots__ = ("expects_continue", "fields", "framing", "http11", "keep_alive", "length", "method", "target")
+    __slots__ = ("expects_continue", "fields", "framing", "http11", "keep_alive", "length", "method", "path", "target")
 
-    def __init__(
-        self,
-        method: str,
-        target: str,
-        http11: bool,
-        keep_alive: bool,
-        fields: dict[str, str],
-        framing: Framing,
-        length: int,
-        expects_continue: bool,
-    ) -> None:
+    def __init__(self, method: str, target: str, http11: bool, keep_alive: bool, fields: dict[str, str]) -> None:
         self.method = method
-        self.target = target
+        self.target = self.path = target
         self.http11 = http11
         self.keep_alive = keep_alive
         self.fields = fields
-        self.framing = framing
-        self.length = length
-        self.expects_continue = expects_continue
+        self.framing = Framing.NONE
+        self.length = 0
+        self.expects_continue = False
 
     def __repr__(self) -> str:
         version = "1.1" if self.http11 else "1.0"

@@ -10,6 +10,7 @@ import enum
 from http import HTTPStatus
 
 from ..errors import HttpError
+from .grammar import CONTROL, TOKEN
 
 Headers = list[tuple[str, str]]
 
@@ -54,6 +55,9 @@ _MAX_KINDS = 2000
 
 
 def _learn(name: str) -> _Kind:
+    """The kind of a name not met yet. Raises ValueError for what is no token (RFC 9110 section 5.6.2)."""
+    if TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no header name")
     lower = name.lower()
     kind = _SPECIAL.get(lower, _Kind.DROPPED if lower.startswith("x-accel-") else _Kind.PLAIN)
     if len(_KINDS) < _MAX_KINDS:
@@ -119,11 +123,16 @@ class ResponseHead:
         elif not http11:
             lines.append("Connection: keep-alive")
         lines.extend(own_headers)
+        if not "".join(lines).isprintable():  # quick, and true of nearly every head
+            _check_lines(lines)
         lines.append("\r\n")
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
-            raise ValueError("a status or header with a CR, LF or NUL")
-        self.head = text.encode("latin-1")
+        self.head = "\r\n".join(lines).encode("latin-1")
+
+
+def _check_lines(lines: list[str]) -> None:
+    for line in lines:
+        if CONTROL.search(line):
+            raise ValueError(f"a status or header with a control character: {line!r}")
 
 
 def _parse_length(value: str) -> int:

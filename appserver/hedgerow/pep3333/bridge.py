@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from ..http.grammar import STATUS
 from ..http.request import Request
 from ..http.response import LAST_CHUNK, BodyFraming, Headers, ResponseHead, chunk
 from .environ import Environ
@@ -34,7 +35,9 @@ class Exchange:
     __slots__ = (
         "_date",
         "_headers",
+        "_keep_alive",
         "_left",
+        "_over",
         "_own_headers",
         "_request",
         "_send",
@@ -42,14 +45,13 @@ class Exchange:
         "close",
         "complete",
         "head",
-        "keep_alive",
         "sent_bytes",
     )
 
     def __init__(
         self,
         request: Request,
-        keep_alive: bool,
+        keep_alive: Callable[[], bool],
         date: str,
         send: Callable[[bytes], None],
         own_headers: tuple[str, ...] = (),
@@ -62,7 +64,8 @@ class Exchange:
         self._headers: Headers | None = None
         self._left: int | None = None
         self.head: ResponseHead | None = None
-        self.keep_alive = keep_alive
+        self._keep_alive = keep_alive
+        self._over = False
         self.close = True
         self.complete = False
         self.sent_bytes = 0
@@ -77,22 +80,31 @@ class Exchange:
 
         Raises whatever the app raises, AppError when it broke the rules, OSError when the client has gone.
         """
-        blocks = app(environ, self.start_response)
         try:
-            if isinstance(blocks, (list, tuple)) and len(blocks) == 1 and self.head is None:
-                self._send_whole(blocks[0])
-            else:
-                for block in blocks:
-                    if block:
-                        self.write(block)
-                self.finish()
+            blocks = app(environ, self.start_response)
+            try:
+                self._send_blocks(blocks)
+            finally:
+                close = getattr(blocks, "close", None)
+                if close is not None:
+                    close()
         finally:
-            close = getattr(blocks, "close", None)
-            if close is not None:
-                close()
+            self._over = True
+
+    def _send_blocks(self, blocks: Iterable[bytes]) -> None:
+        if isinstance(blocks, (list, tuple)) and len(blocks) == 1 and self.head is None:
+            self._send_whole(blocks[0])
+            return
+        for block in blocks:
+            if block:
+                self.write(block)
+                if self._is_bodyless():
+                    break  # HEAD of a stream that never ends must end
+        self.finish()
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], None]:
         """PEP 3333, "The start_response() Callable"."""
+        self._check_not_over()
         if exc_info is not None:
             try:
                 if self.head is not None and exc_info[1] is not None:
@@ -101,7 +113,7 @@ class Exchange:
                 exc_info = None  # breaks the cycle through the traceback's frames
         elif self._headers is not None:
             raise AppError("start_response was called a second time without exc_info")
-        if len(status) < 4 or not status[:3].isdigit() or status[3] != " " or status[0] == "1":
+        if STATUS.match(status) is None:
             raise AppError(f"the status {status!r} is not three digits, a space and a reason")
         self._status = status
         self._headers = list(headers)
@@ -109,6 +121,7 @@ class Exchange:
 
     def write(self, block: bytes) -> None:
         """Send one block of the body, with the head in front of the first one."""
+        self._check_not_over()
         if not isinstance(block, bytes):
             raise AppError(f"a block of the body is {type(block).__name__}, not bytes")
         if not block:
@@ -152,10 +165,22 @@ class Exchange:
         self.complete = True
         self.close = head.close
 
+    def _is_bodyless(self) -> bool:
+        return self.head is not None and self.head.framing is BodyFraming.NONE
+
+    def _check_not_over(self) -> None:
+        """What an app kept of a request must not reach the next one on the connection, which may be another app's."""
+        if self._over:
+            raise AppError("the request is over: its answer was complete when the app's call and close() had returned")
+
     def answer(self, status: str, headers: Headers, body: bytes) -> None:
         """Send a page of the host instead of the app's answer. Only while nothing is sent."""
+        self._over = False
         self._status, self._headers = status, headers
-        self._send_whole(body)
+        try:
+            self._send_whole(body)
+        finally:
+            self._over = True
 
     def _send_whole(self, body: bytes) -> None:
         """The usual answer: one block, known to be all. Head and body leave in one send."""
@@ -192,7 +217,7 @@ class Exchange:
             self._headers,
             method=request.method,
             http11=request.http11,
-            keep_alive=self.keep_alive,
+            keep_alive=self._keep_alive(),
             date=self._date,
             known_length=known_length,
             own_headers=self._own_headers,

@@ -7,6 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 
+def _over() -> bytes:
+    raise OSError("the request is over, and its body with it")
+
+
 class BodyInput:
     """The body of a request that has not arrived whole.
 
@@ -19,6 +23,11 @@ class BodyInput:
     def __init__(self, more: Callable[[], bytes]) -> None:
         self._more = more
         self._buffer = b""
+        self._ended = False
+
+    def end(self) -> None:
+        """The request is over; what comes on the connection is not for who still holds this."""
+        self._more = _over
         self._ended = False
 
     def _fill(self) -> bool:

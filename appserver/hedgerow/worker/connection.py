@@ -12,23 +12,24 @@ from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 import gevent
-from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
 from ..errors import HttpError
 from ..http.reader import RequestReader
-from ..http.request import Request
 from ..http.response import error_answer
 
 if TYPE_CHECKING:
     from .server import Server
 
 RECV_BYTES = 65_536
-HIGH_WATER = 131_072
+HIGH_WATER = 65_536
 MAX_DRAIN_BYTES = 1_048_576  # of a body that the app did not read; beyond it the connection ends
 WRITE_TIMEOUT_S = 60.0
 BODY_IDLE_TIMEOUT_S = 60.0
 READ, WRITE = 1, 2
+# What a client that sent `Expect: 100-continue` waits for: 100 Continue at the app's first read; or no longer, since
+# the answer has begun without the body.
+NOTHING, INVITATION, TOO_LATE = 0, 1, 2
 
 
 class ClientGone(OSError):
@@ -39,11 +40,15 @@ class Connection:
     """See the module's docstring. since: the hub's time of the last change of state, for the server's sweep."""
 
     __slots__ = (
-        "_continue",
+        "_ending",
         "_eof",
+        "_expects",
         "_hub",
+        "_keep",
         "_paused",
+        "_pending",
         "_sock",
+        "_torn",
         "_waiter",
         "_watcher",
         "busy",
@@ -61,9 +66,13 @@ class Connection:
         self.closed = False
         self._sock = sock
         self._hub = server.hub
-        self._eof = False
-        self._paused = False
-        self._continue = False
+        self._eof = False  # the client has closed its side
+        self._paused = False  # the watcher is stopped: enough is buffered
+        self._pending = False  # `advance` is scheduled
+        self._ending = False  # our side is closed, or soon will be: no further request
+        self._torn = False  # a send was broken off: what comes next would be taken for the rest
+        self._expects = NOTHING
+        self._keep = False  # the client allows a further request
         self._waiter: greenlet | None = None
         self.since = self._hub.loop.now()
         self.reader = RequestReader(server.settings.max_head_bytes, server.settings.max_body_bytes)
@@ -76,43 +85,56 @@ class Connection:
 
     # In the hub.
 
-    def _on_readable(self) -> None:
+    def _receive(self) -> bytes | None:
+        """What has arrived; b"" at the end, None for a false alarm."""
         try:
-            data = self._sock.recv(RECV_BYTES)
+            return self._sock.recv(RECV_BYTES)
         except BlockingIOError:
-            return
+            return None
         except OSError:
-            data = b""
+            return b""
+
+    def _on_readable(self) -> None:
+        data = self._receive()
         if not data:
-            self._on_end()
+            if data is not None:
+                self._on_end()
             return
-        self.reader.feed(data)
-        if not self.busy:
-            self.advance()
-        elif self._waiter is not None:
+        reader = self.reader
+        if not self.busy and not reader.buffered:
+            self.since = self._hub.loop.now()  # a head begins; its time does not begin anew with each byte
+        reader.feed(data)
+        if self._waiter is not None:
             self._wake()
-        elif self.reader.buffered > HIGH_WATER:
+        elif not self.busy and not self._pending:
+            self.advance()
+        if reader.buffered > HIGH_WATER and not self.closed and not self._paused and not self._ending:
             self._watcher.stop()
             self._paused = True
 
     def _on_end(self) -> None:
         self._eof = True
         self._watcher.stop()
-        if not self.busy:
-            self.close()
-        elif self._waiter is not None:
+        if self._waiter is not None:
             self._wake()
+        elif not self.busy and not self._pending:
+            self.close()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.switch()
 
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._watcher.start(self._on_readable)
+
     def advance(self) -> None:
         """Start on the next request if its head has arrived."""
-        if self.closed or self.busy:
+        self._pending = False
+        if self.closed or self.busy or self._ending:
             return
-        self.since = self._hub.loop.now()
         try:
             request = self.reader.next_request()
         except HttpError as error:
@@ -120,10 +142,13 @@ class Connection:
             return
         if request is not None:
             self.busy = True
-            self._continue = request.expects_continue
+            self._expects = INVITATION if request.expects_continue else NOTHING
+            self._keep = request.keep_alive
             self.server.start(self, request)
         elif self._eof:
             self.close()
+        else:
+            self._resume()
 
     def reject(self, error: HttpError) -> None:
         """Answer what could not be understood, and end."""
@@ -135,36 +160,37 @@ class Connection:
         else:
             self._linger()
 
-    def finished(self, keep: bool) -> None:
-        """The runner is done. keep: whether the connection may go on."""
+    def finished(self, complete: bool, keep: bool) -> None:
+        """The runner is done. complete: all of the answer was sent; keep: the connection may go on behind it."""
         self.since = self._hub.loop.now()
+        if not complete or self._torn:
+            self.close(abort=True)
+            return
         keep = keep and (self.reader.body_done or self._skip_body())
         self.busy = False
-        if not keep:
+        if not keep or (self.server.draining and not self.reader.buffered):
             self._linger()
-        else:
-            if self._paused:
-                self._paused = False
-                self._watcher.start(self._on_readable)
-            if self.reader.buffered or self._eof:
-                # Not from here: a thousand pipelined requests would be a thousand frames deep.
-                self._hub.loop.run_callback(self.advance)
+            return
+        if self.reader.buffered <= HIGH_WATER:
+            self._resume()
+        if self.reader.buffered or self._eof:
+            # Not from here: a thousand pipelined requests would be a thousand frames deep.
+            self._pending = True
+            self._hub.loop.run_callback(self.advance)
 
     def _skip_body(self) -> bool:
         """Read over a body that the app left, if it is short and on its way."""
         skipped = 0
         try:
-            while not self.reader.body_done and skipped < MAX_DRAIN_BYTES and not self._continue:
-                block = self.read_more()
-                skipped += len(block)
+            while not self.reader.body_done and skipped < MAX_DRAIN_BYTES:
+                skipped += len(self.read_more())
         except (OSError, HttpError):
             return False
         return self.reader.body_done
 
     def _linger(self) -> None:
-        """Close so that the client can still read the answer: half, then whole when it closes or the sweep finds us
-        old.
-        """
+        """Close so that the client can still read the answer: half, then whole when it closes or the sweep finds us."""
+        self._ending = True
         if self.closed:
             return
         if self._eof:
@@ -180,20 +206,15 @@ class Connection:
         self.server.lingering(self)
 
     def _on_lingering(self) -> None:
-        try:
-            data = self._sock.recv(RECV_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+        if self._receive() == b"":
             self.close()
 
     def close(self, abort: bool = False) -> None:
         """End at once. abort: with a reset, so that a broken answer is not taken for a complete one."""
         if self.closed:
             return
-        self.closed = True
+        self.closed = self._eof = True
+        self.busy = False
         self._watcher.stop()
         self._watcher.close()
         self.reader.close()
@@ -202,30 +223,39 @@ class Connection:
         self._sock.close()
         self.server.forget(self)
         if self._waiter is not None:
-            self._eof = True
-            self._wake()
+            # In the hub, whoever calls this: the greenlet that waits never switches back to its caller.
+            self._hub.loop.run_callback(self._wake)
+
+    def drop_in_child(self) -> None:
+        """After a fork: the connection is the parent's. Nothing is sent, the descriptor is closed."""
+        self.closed = True
+        self._watcher.stop()
+        self._sock.close()
 
     # In a runner's greenlet.
 
-    @property
-    def client_gone(self) -> bool:
-        """Whether the client has closed its side, as far as is known."""
-        return self._eof or self.closed
+    def may_keep(self) -> bool:
+        """Whether a further request may follow: asked when the answer's head is made."""
+        return self._keep and not self._expects and not self.server.draining
 
     def send(self, data: bytes) -> None:
         """Send all of data, waiting while the client does not take it. Raises ClientGone."""
-        if self.closed:
+        if self.closed or self._torn:
             raise ClientGone("the connection is closed")
+        if self._expects == INVITATION:
+            self._expects = TOO_LATE
         try:
             sent = self._sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
+            self._torn = True
             raise ClientGone(str(error)) from None
         if sent != len(data):
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, data: memoryview) -> None:
+        self._torn = True  # until all is sent: an app's own time-out may end the wait
         watcher = self._hub.loop.io(self._sock.fileno(), WRITE)
         try:
             while data:
@@ -241,32 +271,35 @@ class Connection:
                     raise ClientGone(str(error)) from None
         finally:
             watcher.close()
+        self._torn = False
 
     def read_more(self) -> bytes:
-        """The next bytes of the body, b'' at its end. Raises ClientGone when it ends early, HttpError when it is
-        malformed.
+        """The next bytes of the body, b"" at its end.
+
+        Raises ClientGone when it ends early, HttpError when it is malformed, RuntimeError for a second reader.
         """
-        if self._continue:
-            self._continue = False
-            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._expects:
+            self._invite()
         while True:
             data = self.reader.read_body()
             if data or self.reader.body_done:
                 return data
             if self._eof:
                 raise ClientGone("the body ended early")
-            if self._paused:
-                self._paused = False
-                self._watcher.start(self._on_readable)
+            if self._waiter is not None:
+                raise RuntimeError("two greenlets read the body of one request")
+            self._resume()
             self._waiter = getcurrent()
             with gevent.Timeout(BODY_IDLE_TIMEOUT_S, ClientGone("the body stopped coming")):
                 try:
-                    get_hub().switch()
+                    self._hub.switch()
                 finally:
                     self._waiter = None
 
-    def body_at_hand(self, request: Request) -> bytes | None:
-        """The whole body if it is there already, else None."""
-        if request.length > self.reader.buffered:
-            return None
-        return self.reader.read_body() if request.length else None
+    def _invite(self) -> None:
+        """100 Continue, if it is not too late for it: not inside an answer, and not when the body comes anyway."""
+        if self._expects == TOO_LATE:
+            raise ClientGone("the answer has begun before the body was asked for")
+        self._expects = NOTHING
+        if not self.reader.buffered:
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")

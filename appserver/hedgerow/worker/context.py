@@ -41,6 +41,8 @@ def spawn_raw(function: Callable[..., object], *args: Any, **kwargs: Any) -> gre
 def install() -> None:
     """Before any app or library takes a reference to what is replaced here."""
     carried.append(request_id)
+    # What ends a thread ends a greenlet and no more: without this an app's spawned sys.exit() ends the worker.
+    gevent.get_hub().SYSTEM_ERROR = ()
     for module in (gevent, gevent.greenlet, gevent.pool):
         vars(module)["Greenlet"] = CarryingGreenlet
     gevent.pool.Group.greenlet_class = CarryingGreenlet

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextvars
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ..config import Settings
 from ..errors import RefusedError
@@ -53,7 +52,7 @@ class Router:
             # whoever makes the id returns it
             request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id(number)
             own_headers = (f"X-Request-Id: {request_id}",)
-        path, _, query = _origin_form(request.target).partition("?")
+        path, _, query = request.path.partition("?")
         job = Job(connection, request, self._pages, "", path, query, request_id, number, own_headers)
         self._aim(job, turn)
         return job
@@ -99,16 +98,6 @@ class Router:
         if self._trust_front:
             application = Forwarded(application)
         return Target(quote(app.name), application, app.context, app.gate)
-
-
-def _origin_form(target: str) -> str:
-    """The path and query of a request target (RFC 9112 section 3.2); '*' has neither."""
-    if target.startswith("/"):
-        return target
-    if "://" in target:
-        parts = urlsplit(target)
-        return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return ""
 
 
 def _redirect_page(redirect: Redirect) -> Page:

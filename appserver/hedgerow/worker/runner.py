@@ -7,15 +7,15 @@ in greenlet-local storage no other app finds.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import io
-import logging
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from greenlet import GreenletExit, greenlet
+from greenlet import greenlet
 
 from ..errors import HttpError
 from ..hosting import pages
@@ -30,7 +30,6 @@ from .log import quote, request_id, timestamp
 
 MAX_FREE = 256  # parked greenlets of one app; each holds a small stack
 
-_log = logging.getLogger("hedgerow.worker")
 _NO_BODY = b""
 
 
@@ -80,28 +79,34 @@ class Runner(greenlet):
     def run(self) -> None:
         """Serve until the free list is long enough without us."""
         hub = self.server.hub
-        while True:
+        while self.job is not None:
             job = self.job
-            if job is None:
-                return
-            self._serve(job)
+            try:
+                self._serve(job)
+            except BaseException as error:  # of ours, or a time-out that the app left behind; only this connection ends
+                self.server.log.tell("error", f"a request ended in {type(error).__name__}", error)
+                job.connection.close(abort=True)
+            finally:
+                self.server.in_flight -= 1
             self.job = None
-            free = job.target.free
-            if len(free) >= MAX_FREE:
+            if len(job.target.free) >= MAX_FREE:
                 return
-            free.append(self)
+            job.target.free.append(self)
             del job
-            hub.switch()
+            while self.job is None:
+                # An app's late kill, switch or time-out may hit us here. Nobody's request is at stake: park again.
+                with contextlib.suppress(BaseException):
+                    hub.switch()
 
     def _serve(self, job: Job) -> None:
         server, connection, request = self.server, job.connection, job.request
         started = time.monotonic()
         request_id.set(job.request_id)
-        keep_alive = request.keep_alive and not server.draining
-        exchange = Exchange(request, keep_alive, server.date(), connection.send, job.own_headers)
+        exchange = Exchange(request, connection.may_keep, server.date(), connection.send, job.own_headers)
+        body = _body(connection, request)
         environ = build(server.environ, request, job.script_name, job.path_info, job.query, connection.peer)
         environ["hedgerow.request_id"] = job.request_id
-        environ["wsgi.input"] = _body(connection, request)
+        environ["wsgi.input"] = body
         try:
             exchange.run(job.target.application, environ)
         except ClientGone:
@@ -109,30 +114,25 @@ class Runner(greenlet):
         except BaseException as error:
             self._fail(job, exchange, error)
         finally:
-            del environ
             job.target.gate.leave()
+            if isinstance(body, BodyInput):
+                body.end()
+            del environ
         server.served(job, exchange, time.monotonic() - started)
-        if exchange.complete:
-            connection.finished(not exchange.close)
-        else:
-            connection.close(abort=True)
+        connection.finished(exchange.complete, not exchange.close)
 
     def _fail(self, job: Job, exchange: Exchange, error: BaseException) -> None:
-        """The app raised. Whatever it was, SystemExit too, the client gets a 500 if nothing was sent yet, and the
-        worker goes on.
-        """
-        if isinstance(error, GreenletExit):
-            return
+        """The app raised: SystemExit or anything. The client gets a 500 if nothing was sent yet, and we go on."""
+        request = job.request
         if isinstance(error, HttpError):
             page = error_page(error)
         else:
-            _log.error("%s %s raised %s", job.request.method, job.request.target, type(error).__name__, exc_info=error)
-            page = pages.failed(job.request_id, job.request.fields.get("HTTP_ACCEPT", ""))
+            told = f"{request.method} {request.target} raised {type(error).__name__}"
+            self.server.log.tell("error", told, error)
+            page = pages.failed(job.request_id, request.fields.get("HTTP_ACCEPT", ""))
         if exchange.head is None:
-            try:
+            with contextlib.suppress(OSError):
                 exchange.answer(*page)
-            except OSError:
-                exchange.complete = False
 
 
 def error_page(error: HttpError) -> Page:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import errno
+import fcntl
 import itertools
 import os
 import time
@@ -24,19 +25,18 @@ from ..http.request import Request
 from ..pep3333.bridge import Exchange
 from ..pep3333.environ import Environ
 from .connection import READ, Connection
-from .log import LogQueue, quote, render
+from .log import LogQueue, render
 from .runner import Job, Runner, access_line
+from .streams import Streams
 
+BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
 SWEEP_S = 1.0
-HEAD_TIMEOUT_S = 20.0
 LINGER_S = 2.0
 ACCEPTS_A_WAKE = 64
 
 
 class Server:
-    """See the module's docstring. listener: a bound, listening, non-blocking socket that outlives us; log: None for
-    no access log.
-    """
+    """See the module's docstring. listener: a bound, listening, non-blocking socket that outlives us."""
 
     def __init__(
         self,
@@ -44,9 +44,12 @@ class Server:
         environ: Environ,
         router: Callable[[Server, Connection, Request], Job],
         settings: Settings,
-        log: LogQueue | None,
+        log: LogQueue,
+        streams: Streams,
+        access_log: bool,
     ) -> None:
         self.hub = get_hub()
+        self.log = log
         self.listener = listener
         self.environ = environ
         self.settings = settings
@@ -55,13 +58,15 @@ class Server:
         self.in_flight = 0
         self.connections: set[Connection] = set()
         self._router = router
-        self._log = log
+        self._streams = streams
+        self._access_log = access_log
         self._lingering: set[Connection] = set()
         self._numbers = itertools.count(1)
         self._date = (0, "")
         self._accepting = self.hub.loop.io(listener.fileno(), READ)
         self._sweeper = self.hub.loop.timer(SWEEP_S, SWEEP_S)
         self._id_prefix = os.urandom(8).hex()
+        os.register_at_fork(after_in_child=self._drop_in_child)
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "open"
@@ -101,28 +106,26 @@ class Server:
                 return False
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._pause_accepting()
+                    self._pause_accepting("no free descriptor")
                     return False
-                if error.errno == errno.EINVAL:  # somebody has shut the listener down
-                    self._accepting.stop()
+                if error.errno == errno.EINVAL:
+                    self._pause_accepting("somebody has shut the listening socket down")
                     return False
                 continue
-            sock = _socket.socket(fileno=descriptor)
-            sock.setblocking(False)
-            self.connections.add(
-                Connection(self, sock, (peer[0], str(peer[1])) if isinstance(peer, tuple) else ("", ""))
-            )
+            self.connections.add(Connection(self, _client_socket(descriptor), _peer_name(peer)))
         return True
 
-    def _pause_accepting(self) -> None:
-        """No descriptor is free. Ready again in a second, since a ready watcher would spin until then."""
+    def _pause_accepting(self, why: str) -> None:
+        """Try again in a second, since a ready watcher would spin until then."""
         self._accepting.stop()
-        if self._log is not None:
-            self._log.put(render("worker", "error", "no free descriptor: accepting pauses for a second"))
+        if self.draining:
+            return
+        self.log.tell("error", f"accepting pauses for a second: {why}")
 
         def resume() -> None:
             timer.close()
             if not self.draining:
+                self.listener.listen(BACKLOG)  # brings it back if it was shut down
                 self._accepting.start(self._on_acceptable)
 
         timer = self.hub.loop.timer(1.0)
@@ -132,7 +135,12 @@ class Server:
 
     def start(self, connection: Connection, request: Request) -> None:
         """Route a request and let a runner serve it."""
-        job = self._router(self, connection, request)
+        try:
+            job = self._router(self, connection, request)
+        except Exception as error:  # ours; the client must not wait for it
+            self.log.tell("error", f"{request!r} could not be routed", error)
+            connection.close(abort=True)
+            return
         self.in_flight += 1
         free = job.target.free
         runner = free.pop() if free else Runner(self)
@@ -148,16 +156,15 @@ class Server:
 
     def served(self, job: Job, exchange: Exchange, seconds: float) -> None:
         """A runner has finished a request."""
-        self.in_flight -= 1
         self.requests += 1
-        if self._log is not None:
-            self._log.put(access_line(job, exchange, seconds))
+        self._streams.end(job.request.fields.get("hedgerow.app", ""), job.request_id)
+        if self._access_log:
+            self.log.put(access_line(job, exchange, seconds))
 
     def rejected(self, connection: Connection, error: HttpError) -> None:
         """The engine answered by itself what was no request."""
-        if self._log is not None:
-            text = f'"status":{error.status},"client":{quote(connection.peer[0])}'
-            self._log.put(render("access", "info", error.reason)[:-1] + "," + text + "}")
+        if self._access_log:
+            self.log.put(render("access", "info", error.reason, status=error.status, client=connection.peer[0]))
 
     def date(self) -> str:
         """The value of the Date field, made once a second."""
@@ -184,6 +191,14 @@ class Server:
             connection.close(abort=connection.busy)
         self._sweeper.stop()
 
+    def _drop_in_child(self) -> None:
+        """A fork of an app's: the child has our watchers and descriptors, and must neither accept nor answer."""
+        self._accepting.stop()
+        self._sweeper.stop()
+        self.listener.close()
+        for connection in self.connections:
+            connection.drop_in_child()
+
     def _sweep(self) -> None:
         """Time-outs, once a second for all: a timer a request would cost more than the request's parser."""
         now = self.hub.loop.now()
@@ -195,10 +210,25 @@ class Server:
             elif connection.busy:
                 continue
             elif connection.reader.buffered:
-                if age > HEAD_TIMEOUT_S:
+                if age > self.settings.head_timeout_s:
                     connection.reject(HttpError(408, "The request did not arrive in time."))
             elif age > self.settings.keepalive_s:
                 connection.close()
+
+
+def _client_socket(descriptor: int) -> _socket.socket:
+    """The accepted socket. Never one of the first three: where an app has closed those, children write to them."""
+    if descriptor < 3:
+        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+        os.close(descriptor)
+        descriptor = moved
+    sock = _socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock
+
+
+def _peer_name(peer: object) -> tuple[str, str]:
+    return (str(peer[0]), str(peer[1])) if isinstance(peer, tuple) else ("", "")
 
 
 def environ_extra(settings: Settings, address: str, slot: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ fd 0.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +13,9 @@ from ..errors import UserError
 from ..hosting import imports
 from ..hosting.host import Host, host_callable, load_host
 from . import context
-from .log import LogQueue, render, take_over
+from .log import LogQueue, render
+from .streams import take_over
 from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_listener
-
-_log = logging.getLogger("hedgerow.worker")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,15 +36,15 @@ def main(arguments: Sequence[str]) -> None:
     imports.install()
     context.install()
     queue = LogQueue(1, settings.log_queue_lines)
-    errors = take_over(queue)
-    worker = Worker(settings, plan.address, slot, entry.generation, queue, errors)
+    streams = take_over(queue)
+    worker = Worker(settings, plan.address, slot, entry.generation, queue, streams)
     status = 0
     try:
         host = _load(entry.content, settings)
         _tell_errors(host, queue)
         worker.run(listener, host)
-    except BaseException:
-        _log.exception("the worker ends")
+    except BaseException as error:
+        queue.tell("error", "the worker ends", error)
         status = 1
     queue.flush(FLUSH_S)
     exit_now(status)

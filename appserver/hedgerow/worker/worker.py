@@ -10,11 +10,9 @@ import contextlib
 import contextvars
 import fcntl
 import gc
-import logging
 import os
 import resource
 import signal
-import sys
 import time
 from typing import Any
 
@@ -28,15 +26,13 @@ from ..http.request import Request
 from ..pep3333.environ import base_environ
 from .connection import Connection
 from .control import ControlApplication, memory_bytes
-from .log import LineStream, LogQueue
+from .log import LogQueue
 from .router import UNLIMITED, Router
 from .runner import Job, Target
-from .server import Server, environ_extra
+from .server import BACKLOG, Server, environ_extra
+from .streams import Streams
 
-BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
 FLUSH_S = 1.0
-
-_log = logging.getLogger("hedgerow.worker")
 
 
 def take_listener() -> _socket.socket:
@@ -63,7 +59,7 @@ class Worker:
     """See the module's docstring. address and slot: who we are; generation: of the plan's entry that we run."""
 
     def __init__(
-        self, settings: Settings, address: str, slot: str, generation: int, log: LogQueue, errors: LineStream
+        self, settings: Settings, address: str, slot: str, generation: int, log: LogQueue, streams: Streams
     ) -> None:
         self.state = "loading"
         self._settings = settings
@@ -71,7 +67,7 @@ class Worker:
         self._slot = slot
         self._generation = generation
         self._log = log
-        self._errors = errors
+        self._streams = streams
         self._started = time.monotonic()
         self._done = Event()
         self._host: Host | None = None
@@ -83,10 +79,9 @@ class Worker:
         self._host = host
         settings = self._settings
         name, port = _name_of(listener)
-        environ = base_environ(name, port, self._errors, environ_extra(settings, self._address, self._slot))
-        self._server = Server(
-            listener, environ, Router(host, settings), settings, self._log if settings.access_log else None
-        )
+        environ = base_environ(name, port, self._streams.errors, environ_extra(settings, self._address, self._slot))
+        router = Router(host, settings)
+        self._server = Server(listener, environ, router, settings, self._log, self._streams, settings.access_log)
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look at it again
         listener.listen(BACKLOG)  # brings a listener back that a leaving worker has shut down
@@ -95,7 +90,7 @@ class Worker:
         self._control = self._open_control()
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self.leave)
-        _log.info("ready: %s", self)
+        self._log.tell("info", f"ready: {self}")
         self._done.wait()
         self._close()
 
@@ -112,12 +107,11 @@ class Worker:
 
     def leave(self) -> None:
         """The replica goes: like drain, and connects are refused from now on."""
-        if self.state in ("ready", "draining") and self._server is not None:
-            waiting = self.state == "draining"
+        if self.state == "ready" and self._server is not None:
             self.state = "leaving"
             self._server.refuse_new()
-            if not waiting:
-                self._wait_for_end()
+            self._wait_for_end()
+        # One that drains is on its way, and the listener belongs to the slot that has taken over.
 
     def status(self) -> dict[str, Any]:
         """The facts for `hedgerow status`."""
@@ -138,7 +132,7 @@ class Worker:
         }
 
     def _wait_for_end(self) -> None:
-        _log.info("%s: %s", self.state, self._server)
+        self._log.tell("info", f"{self.state}: {self._server}")
         gevent.spawn(self._watch_end)
 
     def _watch_end(self) -> None:
@@ -154,7 +148,7 @@ class Worker:
         with contextlib.suppress(OSError):
             os.unlink(self._control_path)
         self.state = "gone"
-        _log.info("gone: %s", self._server)
+        self._log.tell("info", f"gone: {self._server}")
 
     @property
     def _control_path(self) -> str:
@@ -176,7 +170,8 @@ class Worker:
             target.gate.enter()
             return Job(connection, request, target, "", request.target.partition("?")[0], "", "", number)
 
-        server = Server(listener, base_environ("control", "", self._errors, {}), route, self._settings, None)
+        environ = base_environ("control", "", self._streams.errors, {})
+        server = Server(listener, environ, route, self._settings, self._log, self._streams, access_log=False)
         server.start_accepting()
         return server
 
@@ -188,5 +183,4 @@ def _name_of(listener: _socket.socket) -> tuple[str, str]:
 
 def exit_now(status: int) -> None:
     """Leave the process: threads of apps that do not end must not hold it."""
-    sys.stdout.flush()
     os._exit(status)

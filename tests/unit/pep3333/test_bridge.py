@@ -9,7 +9,7 @@ from typing import Any
 import h11
 import pytest
 
-from hedgerow.http.request import Framing, Request
+from hedgerow.http.request import Request
 from hedgerow.pep3333.bridge import AppError, Exchange
 from hedgerow.pep3333.environ import FileWrapper
 
@@ -18,13 +18,17 @@ App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def make_request(method: str = "GET", http11: bool = True) -> Request:
-    return Request(method, "/", http11, http11, {"HTTP_HOST": "a"}, Framing.NONE, 0, False)
+    return Request(method, "/", http11, http11, {"HTTP_HOST": "a"})
+
+
+def keeps() -> bool:
+    return True
 
 
 def answer(app: App, method: str = "GET", http11: bool = True) -> tuple[Exchange, bytes]:
     sent: list[bytes] = []
     request = make_request(method, http11)
-    exchange = Exchange(request, request.keep_alive, DATE, sent.append)
+    exchange = Exchange(request, lambda: request.keep_alive, DATE, sent.append)
     exchange.run(app, {})
     return exchange, b"".join(sent)
 
@@ -90,7 +94,7 @@ def test_head_says_the_length_of_get_and_never_a_wrong_one() -> None:
 
 def test_head_and_small_body_leave_in_one_send() -> None:
     sent: list[bytes] = []
-    Exchange(make_request(), True, DATE, sent.append).run(simple(b"hello"), {})
+    Exchange(make_request(), keeps, DATE, sent.append).run(simple(b"hello"), {})
     assert len(sent) == 1
 
 
@@ -105,7 +109,7 @@ def test_nothing_is_sent_before_the_first_block_that_is_not_empty() -> None:
         yield b"x"
         seen.append(len(sent))
 
-    Exchange(make_request(), True, DATE, sent.append).run(app, {})
+    Exchange(make_request(), keeps, DATE, sent.append).run(app, {})
     assert seen == [0, 1]
 
 
@@ -204,13 +208,13 @@ def test_close_is_called_when_the_client_has_gone() -> None:
         return iterable
 
     with pytest.raises(OSError, match="gone"):
-        Exchange(make_request(), True, DATE, send).run(app, {})
+        Exchange(make_request(), keeps, DATE, send).run(app, {})
     assert iterable.closed == 1
 
 
 def test_more_than_content_length_is_never_sent_and_less_is_an_error() -> None:
     sent: list[bytes] = []
-    exchange = Exchange(make_request(), True, DATE, sent.append)
+    exchange = Exchange(make_request(), keeps, DATE, sent.append)
     with pytest.raises(AppError, match="longer"):
         exchange.run(simple(b"abc", b"def", headers=(("Content-Length", "4"),)), {})
     assert b"".join(sent).endswith(b"\r\n\r\nabcd")
@@ -263,7 +267,7 @@ def test_an_app_can_not_steer_the_front_nor_the_connection() -> None:
 
 def test_the_servers_own_headers_are_sent_as_they_are() -> None:
     sent: list[bytes] = []
-    exchange = Exchange(make_request(), True, DATE, sent.append, ("X-Accel-Redirect: @refused",))
+    exchange = Exchange(make_request(), keeps, DATE, sent.append, ("X-Accel-Redirect: @refused",))
     exchange.answer("503 Service Unavailable", [], b"full")
     assert b"\r\nX-Accel-Redirect: @refused\r\n" in sent[0]
 
