@@ -26,12 +26,14 @@ engine_answers() { docker info >/dev/null 2>&1; }
 
 compose_there() { docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1; }
 
+browser_there() { command -v chromium >/dev/null && command -v chromedriver >/dev/null; }
+
 bases_given() { [ -n "${BASE_PYTHON:-}" ] && [ -n "${BASE_NGINX:-}" ]; }
 
 need() {
     root_on_debian && return 0
-    { engine_answers && compose_there && bases_given; } && return 0
-    echo "not root on Debian, and no Docker engine with compose, buildx, BASE_PYTHON and BASE_NGINX"
+    { engine_answers && compose_there && bases_given && browser_there; } && return 0
+    echo "not root on Debian, and not all of these: a Docker engine, compose, buildx, BASE_PYTHON, BASE_NGINX, chromium, chromedriver"
     return 1
 }
 
