@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import tarfile
@@ -33,9 +32,8 @@ def locked(name: str) -> str:
 
 
 def cache() -> Path:
-    """Outside the project, the same as the engine's."""
-    given = os.environ.get("HEDGEROW_TEST_CACHE")
-    return Path(given or os.path.join(os.environ.get("XDG_CACHE_HOME") or "/var/cache", "hedgerow-test"))
+    """Outside the project, beside what the engine's script keeps."""
+    return Path(run([str(ROOT / ".ci" / "engine.sh"), "users"]).strip()).parent
 
 
 def fetch(requirement: str, version: str) -> None:

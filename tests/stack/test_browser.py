@@ -139,10 +139,11 @@ def test_each_blog_is_served_by_both_replicas_from_one_database(blogs: Stack, bl
     assert min(shares()) > 0
 
 
-def test_whoamis_button_shows_all_four_addresses(stack: Stack, driver: Chrome) -> None:
+def test_whoamis_button_shows_all_four_addresses(stack: Stack, driver: Chrome, tmp_path: Path) -> None:
     driver.get(url(stack, "/whoami/"))
     driver.find_element(By.ID, "ask").click()
     wait_for(lambda: driver.find_element(By.ID, "bars").get_attribute("data-asked") == "20", "20 answers are shown")
+    photograph(driver, tmp_path / "whoami-asked.png")
     rows = [row.text.split("\n") for row in driver.find_elements(By.CSS_SELECTOR, "#bars .row")]
     bars = {row[0]: int(row[-1]) for row in rows}
     print(f"whoami: requests an address: {bars}")
