@@ -301,6 +301,19 @@ def test_an_answer_that_begins_while_draining_says_that_it_is_the_last(tmp_path:
         assert worker.process.wait(8) == 0
 
 
+def test_a_stream_that_computes_between_its_blocks_lets_others_in(worker: Worker) -> None:
+    with worker.connect() as stream:
+        stream.sendall(get("/abuse/computing"))
+        receive(stream, b"row")
+        waits = []
+        for _ in range(5):
+            started = time.monotonic()
+            assert worker.ask("/engine/hello")[1] == b"hello"
+            waits.append(time.monotonic() - started)
+        receive(stream, b"0\r\n\r\n")
+    assert max(waits) < 0.8, waits
+
+
 def test_a_head_that_dribbles_in_is_timed_out_as_a_whole(tmp_path: Path) -> None:
     with serving(tmp_path, settings={"HEAD_TIMEOUT_S": 2}) as worker, worker.connect() as sock:
         started = time.monotonic()

@@ -39,6 +39,7 @@ def status(as_json: bool, state: Path | None) -> None:
 def apps_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each app once: up only if every worker that lives says so, and with the error of one that does not."""
     apps: dict[str, dict[str, Any]] = {}
+    missing: set[str] = set()  # from a worker that has not turned to the release yet
     living = [record for record in records if not record["stale"]] or records
     for record in living:
         wanted = {**record["apps"], **record["broken"]}
@@ -46,20 +47,28 @@ def apps_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             error = record["broken"].get(name)
             state = "down" if error else "loading"
             apps.setdefault(name, {"name": name, "mount": None, "host": None, "state": state, "error": error})
-        for app in _told_by_workers(record):
-            known = apps.setdefault(app["name"], app)
-            if known["state"] == "loading" or app["state"] != "up":
-                apps[app["name"]] = known | app
+        for told in _told_by_workers(record):
+            for app in told:
+                known = apps.setdefault(app["name"], app)
+                if known["state"] == "loading" or app["state"] != "up":
+                    apps[app["name"]] = known | app
+            for name in wanted.keys() - {app["name"] for app in told}:
+                missing.add(name)
         for name, trouble in record.get("troubles", {}).items():
             if name in apps and not apps[name].get("error"):
                 apps[name] |= {"error": f"an older release runs: {trouble}"}
+    for name in missing:
+        if apps[name]["state"] == "up":
+            apps[name] = apps[name] | {"state": "loading"}
     return [apps[name] for name in sorted(apps)]
 
 
-def _told_by_workers(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def _told_by_workers(record: dict[str, Any]) -> Iterable[list[dict[str, Any]]]:
+    """What each active worker that answers tells of its apps."""
     for address in record["addresses"]:
         slot = address["slots"].get(address["active"], {})
-        yield from slot.get("apps", [])
+        if "apps" in slot:
+            yield slot["apps"]
 
 
 def _apps(records: list[dict[str, Any]]) -> str:

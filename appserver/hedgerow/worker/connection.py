@@ -8,6 +8,7 @@ HIGH_WATER bytes that nobody asked for.
 from __future__ import annotations
 
 import _socket
+import time
 from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ HIGH_WATER = 65_536
 MAX_DRAIN_BYTES = 1_048_576  # of a body that the app did not read; beyond it the connection ends
 WRITE_TIMEOUT_S = 60.0
 BODY_IDLE_TIMEOUT_S = 60.0
+TURN_S = 0.01  # an app that computes between its blocks gives the others a turn this often
 READ, WRITE = 1, 2
 # What a client that sent `Expect: 100-continue` waits for: 100 Continue at the app's first read; or no longer, since
 # the answer has begun without the body.
@@ -39,25 +41,12 @@ class ClientGone(OSError):
 class Connection:
     """See the module's docstring. since: the hub's time of the last change of state, for the server's sweep."""
 
+    # fmt: off
     __slots__ = (
-        "_ending",
-        "_eof",
-        "_expects",
-        "_hub",
-        "_keep",
-        "_paused",
-        "_pending",
-        "_sock",
-        "_torn",
-        "_waiter",
-        "_watcher",
-        "busy",
-        "closed",
-        "peer",
-        "reader",
-        "server",
-        "since",
+        "_ending", "_eof", "_expects", "_hub", "_keep", "_paused", "_pending", "_sock", "_torn", "_waiter", "_watcher",
+        "busy", "closed", "peer", "reader", "server", "since",
     )
+    # fmt: on
 
     def __init__(self, server: Server, sock: _socket.socket, peer: tuple[str, str]) -> None:
         self.server = server
@@ -253,6 +242,8 @@ class Connection:
             raise ClientGone(str(error)) from None
         if sent != len(data):
             self._send_rest(memoryview(data)[sent:])
+        if time.time() - self._hub.loop.now() > TURN_S:
+            gevent.sleep(TURN_S / 10)  # not 0: the hub would look at its callbacks, but at no socket
 
     def _send_rest(self, data: memoryview) -> None:
         self._torn = True  # until all is sent: an app's own time-out may end the wait

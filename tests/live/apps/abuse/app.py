@@ -165,5 +165,15 @@ def do_slowstart(environ, start_response):
     yield b" ended"
 
 
+def do_computing(environ, start_response):
+    """Blocks of a stream with a tenth of a second of computing in front of each."""
+    start_response("200 OK", [])
+    for _ in range(20):
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            pass
+        yield b"row"
+
+
 def do_exitgreenlet(environ, start_response):
     raise gevent.GreenletExit
