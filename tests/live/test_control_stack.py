@@ -199,3 +199,39 @@ def test_content_that_never_gets_ready_does_not_replace_what_runs() -> None:
             assert get(here.port, "/count/") == (200, b"one")
         drop(here.apps, "count", COUNTER % "one")
         assert here.worker() == pid
+
+
+ENDS = "import os\napplication = os._exit(%d)\n"
+HANGS = "while True: pass\napplication = 1\n"
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_an_app_whose_import_ends_the_worker_keeps_nobody_from_start_and_deploy(status: int) -> None:
+    with stack(workers=1) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        drop(here.apps, "ends", ENDS % status)
+        here.up()
+        assert get(here.port, "/count/") == (200, b"one")
+        assert get(here.port, "/ends/")[0] == 503
+        drop(here.apps, "again", ENDS % status)
+        drop(here.apps, "late", COUNTER % "late")
+        until(lambda: get(here.port, "/late/") == (200, b"late"), 30, "the neighbour is deployed")
+        errors = {app["name"]: app["error"] for app in here.status()["apps"]}
+        assert "ends the worker" in errors["ends"]
+        assert "ends the worker" in errors["again"]
+        drop(here.apps, "ends", COUNTER % "mended")
+        until(lambda: get(here.port, "/ends/") == (200, b"mended"), 20, "the mended app answers")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_an_app_whose_import_never_ends_keeps_nobody_from_start_and_deploy() -> None:
+    with stack(workers=1) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        here.up()
+        drop(here.apps, "count", HANGS)
+        drop(here.apps, "late", COUNTER % "late")
+        until(lambda: get(here.port, "/late/") == (200, b"late"), 90, "the neighbour is deployed")
+        assert get(here.port, "/count/") == (200, b"one")
+        errors = {app["name"]: app["error"] for app in here.status()["apps"]}
+        assert "does not end" in errors["count"]

@@ -25,7 +25,7 @@ from .client import ControlError
 from .endpoint import serve_status
 from .observe import Observer, Seen
 from .plan import Content, plan_path, write_plan
-from .supervisor import ProcessInfo, Supervisor, slot_socket
+from .supervisor import ProcessInfo, Supervisor, importing_file, slot_socket
 from .watch import Watch
 
 LOOK_S = 2.0
@@ -134,6 +134,12 @@ class Deployer:
                 self._supervisor.stop(f"{address}:{slot}")
             case policy.Reject(content):
                 self._rejected = content
+            case policy.Blame(address, slot, app, instead):
+                importing_file(run, address, slot).unlink(missing_ok=True)
+                trouble = "loading it does not end, or ends the worker"
+                log("error", f"{app}: {trouble}; it is left out until its folder changes", app=app)
+                self._watch.blame(app, instead, trouble)
+                self._wanted = self._watch.content
 
     def _tell(self, seen: list[Seen], processes: dict[str, ProcessInfo], now: float) -> None:
         """The replica's record: at each change of state, and every two seconds."""

@@ -10,7 +10,7 @@ from typing import Any
 from . import client
 from .plan import SLOTS, Plan, PlanError, plan_path, read_plan
 from .policy import AddressView, SlotView
-from .supervisor import ProcessInfo, slot_socket
+from .supervisor import ProcessInfo, importing_file, slot_socket
 
 
 @dataclass(frozen=True)
@@ -63,4 +63,11 @@ class Observer:
         if before[0] != what:
             before = self._since[plan.address, slot] = (what, now)
         failing = bool(info and info.state == "BACKOFF")
-        return SlotView(alive, failing, state, now - before[1], generation, entry.content if entry else None)
+        content = entry.content if entry else None
+        return SlotView(alive, failing, state, now - before[1], generation, content, self._importing(plan, slot))
+
+    def _importing(self, plan: Plan, slot: str) -> str:
+        try:
+            return importing_file(self._run, plan.address, slot).read_text("utf-8", "surrogateescape")
+        except OSError:
+            return ""

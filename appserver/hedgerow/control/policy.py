@@ -10,6 +10,9 @@ one of these states, derived and never stored:
     turning   both run, other is newer and ready            make it active in the plan, drain the old one
     draining  both run, the other's generation is older     drain it (again); wait
 
+A slot that is stuck (it does not get ready, and says which app it is loading) has that app blamed: it is wanted no more
+until its folder changes, so that one app's endless import does not keep the others from their deploys.
+
 A keeper that does not run is started first, in every state.
 The law: a slot that serves is told to go only while another slot of its address serves.
 """
@@ -22,6 +25,8 @@ from dataclasses import dataclass, field
 from .plan import Content, other_slot
 
 SWAP_LIMIT_S = 60.0
+# A worker that dies again and again while it loads the same app: long enough for supervisord's second try.
+CRASH_LIMIT_S = 3.0
 # A worker drains in a few seconds and then exits by itself; one that does not is stopped.
 DRAIN_LIMIT_S = 60.0
 
@@ -32,6 +37,7 @@ class SlotView:
 
     alive: it runs or supervisord will start it again. failing: supervisord waits before the next try. state: what the
     worker says of itself (`ready`, `draining`, `leaving`), or `loading` while nobody answers. for_s: how long so.
+    importing: the app that it is loading, or was when it ended.
     """
 
     alive: bool = False
@@ -40,6 +46,14 @@ class SlotView:
     for_s: float = 0.0
     generation: int = 0
     content: Content | None = None
+    importing: str = ""
+
+    @property
+    def stuck(self) -> bool:
+        """It will not get ready, because of the app that it is importing."""
+        if not self.importing or self.ready or self.going:
+            return False
+        return not self.alive or self.for_s >= (CRASH_LIMIT_S if self.failing else SWAP_LIMIT_S)
 
     @property
     def ready(self) -> bool:
@@ -129,7 +143,17 @@ class Reject:
     content: Content
 
 
-Action = StartKeeper | Start | Activate | Drain | Stop | Reject
+@dataclass(frozen=True)
+class Blame:
+    """The slot does not get ready because of this app: content without it is wanted. instead: its release that runs."""
+
+    address: str
+    slot: str
+    app: str
+    instead: str | None = None
+
+
+Action = StartKeeper | Start | Activate | Drain | Stop | Reject | Blame
 
 
 def decide(seen: Observation) -> list[Action]:
@@ -151,13 +175,19 @@ def decide(seen: Observation) -> list[Action]:
 def _cold(view: AddressView, seen: Observation) -> list[Action]:
     """Nothing serves here, so the newest content is started, unless it is known not to start."""
     known = view.current.content
+    if view.current.stuck and known == seen.wanted:
+        return [Blame(view.address, view.active, view.current.importing)]
     keep = known is not None and seen.wanted in (known, seen.rejected)
     return [Start(view.address, view.active, None if keep else seen.wanted)]
 
 
 def _single(view: AddressView, seen: Observation) -> list[Action]:
     """One slot runs: steady, or stale. One that is still loading for the first time is left alone."""
-    current = view.current
+    current, other = view.current, view.other
+    if other.stuck and other.content == seen.wanted:
+        return [_blame(view, other)]
+    if current.stuck and current.content == seen.wanted:
+        return [Blame(view.address, view.active, current.importing)]
     if seen.wanted in (current.content, seen.rejected):
         return []
     if not current.ready and not current.failing and current.for_s < SWAP_LIMIT_S:
@@ -169,10 +199,17 @@ def _swapping(view: AddressView, seen: Observation) -> list[Action]:
     current, other = view.current, view.other
     if not current.alive:  # gave up or went away meanwhile: what ran before is started again beside the new one
         return [Start(view.address, view.active)] if current.content else []
+    if other.stuck:
+        return [_blame(view, other), Stop(view.address, other_slot(view.active))]
     if other.going or other.for_s < SWAP_LIMIT_S:
         return []
     rejected: list[Action] = [Reject(other.content)] if other.content else []
     return [Stop(view.address, other_slot(view.active)), *rejected]
+
+
+def _blame(view: AddressView, other: SlotView) -> Blame:
+    running = view.current.content.apps if view.current.content else {}
+    return Blame(view.address, other_slot(view.active), other.importing, running.get(other.importing))
 
 
 def _turning(view: AddressView, seen: Observation) -> list[Action]:

@@ -22,6 +22,7 @@ class Taken:
     fingerprint: str
     code: str | None
     trouble: str | None = None
+    blamed: bool = False
 
 
 class Watch:
@@ -43,6 +44,13 @@ class Watch:
                 self._take(name, seen.get(name))
         self._seen = dict(seen)
         return self.content
+
+    def blame(self, name: str, instead: str | None, trouble: str) -> None:
+        """The app's release must not be loaded again until its folder changes; instead: an older one that runs."""
+        taken = self._taken.get(name)
+        if taken is not None:
+            code = instead if instead != taken.code else None
+            self._taken[name] = Taken(taken.fingerprint, code, f"{name}: {trouble}", blamed=True)
 
     @property
     def content(self) -> Content:
@@ -67,6 +75,8 @@ class Watch:
                 found[folder.name] = releases.scan(folder)
             except OSError as error:  # it went while we looked, or may not be read: `make` tells
                 found[folder.name] = f"{error.filename}: {error.strerror}"
+            except Exception as error:  # whatever one app is, the others are looked at
+                found[folder.name] = repr(error)
         return found
 
     def _take(self, name: str, fingerprint: str | None) -> None:
@@ -75,11 +85,12 @@ class Watch:
             self._taken.pop(name, None)
             self._known.pop(name, None)
             return
-        if before and before.fingerprint == fingerprint and not before.trouble:
+        if before and before.fingerprint == fingerprint and (before.blamed or not before.trouble):
             return
         try:
             code = releases.make(self._apps / name, self._state).code
             self._taken[name] = Taken(fingerprint, str(code))
-        except UserError as error:
+        except Exception as error:  # whatever one app is, the others are served
+            trouble = str(error) if isinstance(error, UserError) else f"{name}: {error!r}"
             older = before.code if before else self._known.get(name)
-            self._taken[name] = Taken(fingerprint, older if older and Path(older).is_dir() else None, str(error))
+            self._taken[name] = Taken(fingerprint, older if older and Path(older).is_dir() else None, trouble)

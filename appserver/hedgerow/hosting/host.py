@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,17 @@ class Host:
 
 
 def load_host(
-    entries: Mapping[str, Path], broken: Mapping[str, str], settings: Settings, incumbents: Collection[str] = ()
+    entries: Mapping[str, Path],
+    broken: Mapping[str, str],
+    settings: Settings,
+    incumbents: Collection[str] = (),
+    on_load: Callable[[str], object] = lambda name: None,
 ) -> Host:
-    """Load the app of each entry. broken: apps that are known not to run, by name, and why."""
-    apps = [load_app(name, folder, settings) for name, folder in sorted(entries.items())]
+    """Load the app of each entry. broken: apps known not to run, by name, and why; on_load: told each name before."""
+    apps = []
+    for name, folder in sorted(entries.items()):
+        on_load(name)
+        apps.append(load_app(name, folder, settings))
     for name, sentence in sorted(broken.items()):
         if name not in entries:
             apps.append(_down(name, settings.apps / name, LoadError(sentence), settings))

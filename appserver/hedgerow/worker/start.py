@@ -4,7 +4,7 @@ fd 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..config import Settings
@@ -40,7 +40,9 @@ def main(arguments: Sequence[str]) -> None:
     worker = Worker(settings, plan.address, slot, entry.generation, queue, streams)
     status = 0
     try:
-        host = _load(entry.content, settings)
+        importing = settings.run / f"{plan.address}-{slot}.importing"
+        host = _load(entry.content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
+        importing.unlink(missing_ok=True)
         _tell_errors(host, queue)
         worker.run(listener, host)
     except BaseException as error:
@@ -50,10 +52,12 @@ def main(arguments: Sequence[str]) -> None:
     exit_now(status)
 
 
-def _load(content: Content, settings: Settings) -> Host:
+def _load(content: Content, settings: Settings, on_load: Callable[[str], object]) -> Host:
+    """on_load: told the name of each app before it is loaded, so that the deployer knows whose import does not end."""
     if content.callable:
         return host_callable(content.callable, Path(content.path), settings)
-    return load_host({name: Path(folder) for name, folder in content.apps.items()}, content.broken, settings)
+    apps = {name: Path(folder) for name, folder in content.apps.items()}
+    return load_host(apps, content.broken, settings, on_load=on_load)
 
 
 def _tell_errors(host: Host, queue: LogQueue) -> None:

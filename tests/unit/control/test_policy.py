@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from hedgerow.control.plan import Content, other_slot
 from hedgerow.control.policy import (
+    CRASH_LIMIT_S,
     DRAIN_LIMIT_S,
     SWAP_LIMIT_S,
     Action,
     Activate,
     AddressView,
+    Blame,
     Drain,
     Observation,
     Reject,
@@ -40,6 +42,11 @@ def going(generation: int, content: Content = OLD, for_s: float = 1.0) -> SlotVi
     return SlotView(True, False, "draining", for_s, generation, content)
 
 
+def importing(view: SlotView) -> SlotView:
+    """The same slot, which says that it is loading the app blog."""
+    return replace(view, importing="blog")
+
+
 def stopped(generation: int = 0, content: Content | None = None) -> SlotView:
     return SlotView(generation=generation, content=content)
 
@@ -60,6 +67,21 @@ TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
     ("swapping, too long", ready(1, OLD), loading(2, NEW, SWAP_LIMIT_S), "swapping", [Stop("1", "b"), Reject(NEW)]),
     ("swapping, being stopped", ready(1, OLD), going(2, NEW), "swapping", []),
     ("swapping, active gave up", stopped(1, OLD), loading(2), "swapping", [Start("1", "a")]),
+    ("cold, blog ended the worker", importing(stopped(1, NEW)), stopped(), "cold", [Blame("1", "a", "blog")]),
+    ("cold, blog is another one now", importing(stopped(1, OLD)), stopped(), "cold", [Start("1", "a", NEW)]),
+    ("steady, loading blog", importing(loading(1)), stopped(), "single", []),
+    ("stuck in blog", importing(loading(1, NEW, SWAP_LIMIT_S)), stopped(), "single", [Blame("1", "a", "blog")]),
+    ("blog crashes it once", importing(loading(1, failing=True)), stopped(), "single", []),
+    ("blog ends it", importing(loading(1, NEW, CRASH_LIMIT_S, True)), stopped(), "single", [Blame("1", "a", "blog")]),
+    ("without blog", importing(loading(1, OLD, SWAP_LIMIT_S)), stopped(), "single", [Start("1", "b", NEW)]),
+    (
+        "swapping, stuck in blog",
+        ready(1, OLD),
+        importing(loading(2, NEW, SWAP_LIMIT_S)),
+        "swapping",
+        [Blame("1", "b", "blog", "/releases/1"), Stop("1", "b")],
+    ),
+    ("swap, exit 0", ready(1, OLD), importing(stopped(2, NEW)), "single", [Blame("1", "b", "blog", "/releases/1")]),
     ("turning", ready(1, OLD), ready(2), "turning", [Activate("1", "b"), Drain("1", "a")]),
     ("turning, active gone", stopped(1, OLD), ready(2), "turning", [Activate("1", "b")]),
     ("turning, active crashes", loading(1, OLD), ready(2), "turning", [Activate("1", "b"), Stop("1", "a")]),
