@@ -14,7 +14,7 @@ install: $(STAMP)                ## .venv with everything in it
 up: $(STAMP)                     ## the stack on this machine, without containers; Ctrl-C ends it
 	$(BIN)/hedgerow up --apps apps --port $(PORT)
 
-down: $(STAMP)                   ## ends what `up` and `stack` of this checkout started
+down: $(STAMP)                   ## ends what `up` of this checkout and `stack` started
 	$(BIN)/hedgerow down; if docker info >/dev/null 2>&1; then docker compose --profile load down; fi
 
 test: $(STAMP)                   ## every ring of tests: unit, live, stack
