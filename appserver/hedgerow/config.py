@@ -18,10 +18,13 @@ from typing import Any
 from .errors import UserError
 
 ENV_PREFIX = "HEDGEROW_"
+PORTS = (1, 65535)
+HOUR_S = 3600
 
 
-def _option(default: Any, help: str, unit: str = "") -> Any:
-    metadata = {"help": help, "unit": unit}
+def _option(default: Any, help: str, unit: str = "", limits: tuple[float, float] | None = None) -> Any:
+    """limits: the least and the greatest value of a number, which every number has."""
+    metadata = {"help": help, "unit": unit, "limits": limits}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -35,23 +38,29 @@ class Settings:
     state: Path = _option(Path(".hedgerow"), "the one writable folder: releases, app data, records, logs")
     run: Path = _option(Path(""), "private folder for sockets and plans; empty: a short path made from `state`")
     replica: str = _option(socket.gethostname, "name of this replica, unique among those that share `state`")
-    workers: int = _option(2, "addresses a replica has, each with one worker")
+    workers: int = _option(2, "addresses a replica has, each with one worker", limits=(1, 256))
     address_host: str = _option("127.0.0.1", "where the addresses listen")
-    first_address: int = _option(8001, "port of the first address; the others follow")
-    port: int = _option(8080, "port of the front")
+    first_address: int = _option(8001, "port of the first address; the others follow", limits=PORTS)
+    port: int = _option(8080, "port of the front", limits=PORTS)
     front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
     trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
-    drain_s: float = _option(6.5, "how long a draining worker serves; above nginx's upstream keepalive_timeout", "s")
-    keepalive_s: float = _option(75.0, "how long an idle client connection is kept; above nginx's 5 s", "s")
-    head_timeout_s: float = _option(20.0, "how long the head of a request may take to arrive", "s")
+    drain_s: float = _option(
+        6.5, "how long a draining worker serves; above nginx's upstream keepalive_timeout", "s", limits=(0, HOUR_S)
+    )
+    keepalive_s: float = _option(
+        75.0, "how long an idle client connection is kept; above nginx's 5 s", "s", limits=(0.01, 24 * HOUR_S)
+    )
+    head_timeout_s: float = _option(
+        20.0, "how long the head of a request may take to arrive", "s", limits=(0.01, HOUR_S)
+    )
     app_running: int = _option(
-        1000, "requests of one app that run at once in a worker; one more is refused before entry"
+        1000, "requests of one app that run at once in a worker; one more is refused before entry", limits=(1, 10**6)
     )
     log_queue_lines: int = _option(
-        10_000, "log lines that wait for a slow reader of stdout; one more is dropped and counted"
+        10_000, "log lines that wait for a slow reader of stdout; one more is dropped and counted", limits=(1, 10**7)
     )
-    max_head_bytes: int = _option(65_536, "request line and headers", "bytes")
-    max_body_bytes: int = _option(2 * 1024**3, "request body", "bytes")
+    max_head_bytes: int = _option(65_536, "request line and headers", "bytes", limits=(256, 2**24))
+    max_body_bytes: int = _option(2 * 1024**3, "request body", "bytes", limits=(0, 2**62))
     access_log: bool = _option(True, "one line a request")
 
     @classmethod
@@ -72,9 +81,8 @@ class Settings:
                     values[option.name] = _parse(hints[option.name], environ[name])
                 except ValueError as error:
                     errors.append(f"{name}={environ[name]!r}: {error}")
-        if not errors:
-            settings = cls(**values)
-            errors = settings._mistakes()
+        settings = cls(**values)  # with the defaults of what cannot be read, so that the other mistakes are told too
+        errors += settings._mistakes()
         if errors:
             raise UserError("; ".join(errors))
         return settings._absolute()
@@ -90,10 +98,12 @@ class Settings:
 
     def _mistakes(self) -> list[str]:
         found = []
-        ranges = {"workers": (1, 256), "first_address": (1, 65535), "port": (1, 65535), "app_running": (1, 10**6)}
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                found.append(f"{ENV_PREFIX}{name.upper()}={getattr(self, name)}: not between {low} and {high}")
+        for option in dataclasses.fields(self):
+            value, limits = getattr(self, option.name), option.metadata["limits"]
+            if limits and not limits[0] <= value <= limits[1]:  # so written it refuses nan, too
+                found.append(f"{ENV_PREFIX}{option.name.upper()}={value}: not between {limits[0]} and {limits[1]}")
+        if not found and self.first_address + self.workers - 1 > PORTS[1]:
+            found.append(f"{self.workers} addresses from {self.first_address} on: there is no port above {PORTS[1]}")
         if "/" in self.replica or self.replica.startswith("."):
             found.append(f"{ENV_PREFIX}REPLICA={self.replica!r}: it names a file, so no '/' and no leading '.'")
         return found
