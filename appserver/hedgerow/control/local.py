@@ -5,6 +5,7 @@ It starts nothing and prints nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -103,24 +104,36 @@ def _remove_dead_socket(path: Path) -> None:
 
 def is_free(host: str, port: int) -> bool:
     """Whether a server could listen there now."""
+    return _obstacle(host, port) is None
+
+
+def _obstacle(host: str, port: int) -> OSError | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
             probe.listen()
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
-def free_ports(host: str, first: int, count: int) -> int:
-    """The first of `count` free ports in a row, from `first` on."""
-    for start in range(first, 65536 - count):
-        if all(is_free(host, port) for port in range(start, start + count)):
+def free_ports(host: str, first: int, count: int, front: int) -> int:
+    """The first of `count` free ports in a row, from `first` on. front: a port that is free now and already given."""
+    for start in range(first, 65536 - count + 1):
+        ports = range(start, start + count)
+        if front not in ports and all(is_free(host, port) for port in ports):
             return start
     raise UserError(f"no {count} free ports in a row from {first} on")
 
 
-def port_taken(port: int) -> UserError:
-    """The sentence for the front's port."""
-    return UserError(f"port {port} is in use by somebody else; --port names another one")
+def check_port(host: str, port: int) -> None:
+    """Raises UserError, with the reason, if the front could not listen there."""
+    found = _obstacle(host, port)
+    if found is None:
+        return
+    if found.errno == errno.EADDRINUSE:
+        raise UserError(f"port {port} is in use by somebody else; --port names another one")
+    if found.errno == errno.EACCES:
+        raise UserError(f"port {port}: this user may not listen there; --port names another one, above 1023")
+    raise UserError(f"port {port}: {found.strerror}; --port names another one")
