@@ -41,7 +41,14 @@ def discover(apps: Path) -> list[Path]:
     """The folders in `apps` that are apps, by name. Names that start with '.' or '_' are none. May raise UserError."""
     if not apps.is_dir():
         raise UserError(f"{apps}: there is no such folder")
-    return sorted(path for path in apps.iterdir() if path.name[0] not in "._" and path.is_dir())
+    return sorted(path for path in apps.iterdir() if path.name[0] not in "._" and _is_folder(path))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a link to where we may not look: an app, whose making will tell why
+        return True
 
 
 def find_entry(folder: Path, manifest: Manifest) -> Entry:
@@ -85,12 +92,13 @@ def _named_entry(folder: Path, text: str) -> Entry:
 def _binds_a_name(path: Path) -> bool:
     """Whether the module at `path` binds one of the names. What cannot be read is left for its import to tell."""
     try:
-        tree = ast.parse(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
+        if not path.is_file():  # to open a pipe would wait for ever
+            return False
+        return any(name in NAMES or name == "*" for name in _bound(ast.parse(path.read_bytes()).body))
+    except FileNotFoundError:
         return False
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return True
-    return any(name in NAMES or name == "*" for name in _bound(tree.body))
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:

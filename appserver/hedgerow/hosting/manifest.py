@@ -90,12 +90,7 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the app in `folder`; without `app.toml` the defaults. Raises UserError with all mistakes."""
     where = f"{folder.name}/{FILE_NAME}"
-    try:
-        table = tomllib.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Manifest()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{where}: {error}") from None
+    table = _read_table(folder / FILE_NAME, where)
     hints = typing.get_type_hints(Manifest)
     known = {option.name: option for option in dataclasses.fields(Manifest)}
     values: dict[str, Any] = {}
@@ -107,13 +102,34 @@ def read_manifest(folder: Path) -> Manifest:
         try:
             values[key] = _convert(hints[key], given)
         except ValueError as error:
-            mistakes.append(f"{key} = {given!r}: {error}")
+            mistakes.append(f"{_told(key, given)}: {error}")
             continue
         if wrong := known[key].metadata["check"](values[key]):
-            mistakes.append(f"{key} = {given!r}: {wrong}")
+            mistakes.append(f"{_told(key, given)}: {wrong}")
     if mistakes:
         raise UserError(f"{where}: " + "; ".join(mistakes))
     return Manifest(**values)
+
+
+def _read_table(path: Path, where: str) -> dict[str, Any]:
+    """What the file holds; nothing if there is none. where: how messages call it."""
+    try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            raise UserError(f"{where} is not a file")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except RecursionError:
+        raise UserError(f"{where}: it is nested too deeply") from None
+    except (ValueError, OSError) as error:  # ValueError: also a number of too many digits
+        raise UserError(f"{where}: {error}") from None
+
+
+def _told(key: str, given: Any) -> str:
+    try:
+        return f"{key} = {given!r}"
+    except (ValueError, RecursionError):  # Python shows no number of thousands of digits
+        return key
 
 
 def _unknown(key: str, known: typing.Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -184,3 +185,15 @@ def test_what_is_no_callable_is_told_with_file_and_name(source: str, names: tupl
 def test_what_a_factory_raises_passes() -> None:
     with pytest.raises(ZeroDivisionError):
         resolved("def create_app(): 1 / 0")
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "app.py"])
+def test_a_pipe_is_passed_over(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    (tmp_path / "main.py").write_text(APP)
+    assert find_entry(tmp_path, Manifest()).file == "main.py"
+
+
+def test_a_module_too_deep_to_look_through_is_left_to_its_import(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("if 1: pass\n" + "elif 2: pass\n" * 1500)
+    assert find_entry(tmp_path, Manifest()).file == "app.py"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,12 +113,27 @@ def test_what_is_no_toml_is_told_with_its_place(folder: Path, text: str | bytes,
         manifest_of(folder, text)
 
 
-def test_a_folder_in_the_place_of_the_file_is_told(folder: Path) -> None:
-    (folder / "app.toml").mkdir()
-    with pytest.raises(UserError, match=r"^blog/app.toml: .*directory"):
-        read_manifest(folder)
-
-
 @pytest.mark.parametrize("field", dataclasses.fields(Manifest), ids=lambda field: field.name)
 def test_each_option_has_help(field: dataclasses.Field[object]) -> None:
     assert len(field.metadata["help"]) > 20
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data = " + "[" * 2000, "nested too deeply"),
+        ("mount = " + "1" * 5000, "digits"),
+        ("mount = 0x" + "f" * 5000, "mount: a text is wanted"),
+        ("mount = 2026-13-45", "app.toml"),
+    ],
+)
+def test_what_the_parser_itself_trips_over_is_one_sentence(folder: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        manifest_of(folder, text)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_opened(folder: Path, make: Callable[[Path], None]) -> None:
+    make(folder / "app.toml")
+    with pytest.raises(UserError, match=r"blog/app\.toml is not a file"):
+        read_manifest(folder)
