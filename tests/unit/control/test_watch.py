@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from hedgerow.control import releases
 from hedgerow.control.watch import Watch
 from hedgerow.errors import UserError
+from hedgerow.hosting.manifest import Manifest, read_manifest
 
 
 @pytest.fixture
@@ -92,3 +95,33 @@ def test_a_watch_that_starts_again_knows_what_ran(apps: Path, tmp_path: Path) ->
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         Watch(tmp_path / "nowhere", tmp_path / "state").look()
+
+
+def test_no_app_takes_the_others_down(apps: Path, tmp_path: Path) -> None:
+    for name in ("deep", "pipe", "long"):
+        drop(apps, name, "application = 1")
+    (apps / "deep" / "app.toml").write_text("data = " + "[" * 2000)
+    os.mkfifo(apps / "pipe" / "app.toml")
+    (apps / "long" / "app.toml").write_text(f'data = ["{"x" * 300}"]')
+    watch = Watch(apps, tmp_path / "state")
+    now = watch.look(settle=False)
+    assert list(now.apps) == ["blog"]
+    assert list(now.broken) == ["deep", "long", "pipe"]
+    assert "too deeply" in now.broken["deep"]
+    assert "is not a file" in now.broken["pipe"]
+    assert "name too long" in now.broken["long"]
+
+
+def test_an_error_that_nobody_foresaw_is_the_trouble_of_its_app(
+    apps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(apps, "shop", "application = 1")
+
+    def read(folder: Path) -> Manifest:
+        if folder.name == "shop":
+            raise RuntimeError("unforeseen")
+        return read_manifest(folder)
+
+    monkeypatch.setattr(releases, "read_manifest", read)
+    now = Watch(apps, tmp_path / "state").look(settle=False)
+    assert (list(now.apps), now.broken) == (["blog"], {"shop": "shop: RuntimeError('unforeseen')"})
