@@ -38,7 +38,7 @@ def parse(text: str, source: str, before: float) -> Line:
     try:
         fields = json.loads(text)
         return Line(datetime.fromisoformat(fields["time"]).timestamp(), text, source, fields)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return Line(before, text, source, {})
 
 
@@ -68,13 +68,13 @@ class Follower:
         self._replica = replica
         self._tails: dict[Path, _Tail] = {}
         for path in files(logs, replica):
-            self._tails[path] = _Tail(path, 0 if from_start else path.stat().st_size)
+            self._tails[path] = _Tail(path, from_start)
 
     def poll(self) -> list[Line]:
         """What has come since the last call, in time order."""
         for path in files(self._logs, self._replica):
             if path not in self._tails:
-                self._tails[path] = _Tail(path, 0)
+                self._tails[path] = _Tail(path, from_start=True)
         return sorted(line for tail in self._tails.values() for line in tail.poll())
 
     def close(self) -> None:
@@ -84,51 +84,84 @@ class Follower:
 
 
 class _Tail:
-    """One file, by name: when another file has taken the name, the old one is read to its end first."""
+    """One file, by name. When another file has taken the name, the old one and those between are read to their end."""
 
-    def __init__(self, path: Path, position: int) -> None:
+    def __init__(self, path: Path, from_start: bool) -> None:
         self._path = path
-        self._file: BinaryIO | None = None
-        self._position = position
+        self._file = _open(path)
         self._rest = b""
         self._before = 0.0
+        if self._file and not from_start:
+            self._file.seek(0, os.SEEK_END)
 
     def poll(self) -> Iterator[Line]:
-        if self._file is None and not self._open():
+        self._file = self._file or _open(self._path)
+        if self._file is None:
             return
-        yield from self._lines()
-        if self._was_rotated() and self._open():
-            yield from self._lines()
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():  # somebody emptied it
+            self._file.seek(0)
+        yield from self._lines(self._file)
+        if not self._was_rotated(self._file):
+            return
+        yield from self._lines(self._file)  # what was written between that reading and the rotation
+        newer, whole = self._newer(self._file)
+        if not whole:
+            yield from self._loss()
+        for file in newer:
+            self._file.close()
+            self._file = file
+            yield from self._lines(file)
 
     def close(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
 
-    def _open(self) -> bool:
+    def _was_rotated(self, file: BinaryIO) -> bool:
         try:
-            file = open(self._path, "rb")  # noqa: SIM115 - kept open: rotation renames it under us
-        except FileNotFoundError:
+            return not os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
+        except FileNotFoundError:  # in the middle of it, or for good
             return False
-        self.close()
-        file.seek(self._position)
-        self._file, self._position = file, 0
-        return True
 
-    def _was_rotated(self) -> bool:
-        if self._file is None:
-            return False
-        try:
-            now = self._path.stat()
-        except FileNotFoundError:
-            return False
-        return now.st_ino != os.fstat(self._file.fileno()).st_ino or now.st_size < self._file.tell()
+    def _newer(self, old: BinaryIO) -> tuple[list[BinaryIO], bool]:
+        """The files that came after `old`, oldest first, and whether these are all.
 
-    def _lines(self) -> Iterator[Line]:
-        if self._file is None:
-            return
-        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
-        for raw in whole:
-            line = parse(raw.decode("utf-8", "replace"), self._path.stem, self._before)
-            self._before = line.time
-            yield line
+        Looked for from the newest on: a rotation meanwhile shows one of them twice, and hides none.
+        """
+        then = os.fstat(old.fileno())
+        found: dict[int, BinaryIO] = {}
+        for suffix in reversed(ROTATED):
+            if (file := _open(Path(f"{self._path}{suffix}"))) is None:
+                continue
+            status = os.fstat(file.fileno())
+            is_new = status.st_ino not in found and status.st_mtime_ns >= then.st_mtime_ns
+            if is_new and not os.path.samestat(status, then):
+                found[status.st_ino] = file
+                continue
+            file.close()
+            if os.path.samestat(status, then):
+                return list(found.values())[::-1], True
+        return list(found.values())[::-1], False
+
+    def _lines(self, file: BinaryIO) -> Iterator[Line]:
+        *whole, self._rest = (self._rest + file.read()).split(b"\n")
+        yield from map(self._line, whole)
+
+    def _loss(self) -> Iterator[Line]:
+        if self._rest:
+            yield self._line(self._rest)
+            self._rest = b""
+        text = "hedgerow: lines may be missing here: a file was rotated away before it was read"
+        yield Line(self._before, text, self._path.stem, {})
+
+    def _line(self, raw: bytes) -> Line:
+        line = parse(raw.decode("utf-8", "replace"), self._path.stem, self._before)
+        self._before = line.time
+        return line
+
+
+def _open(path: Path) -> BinaryIO | None:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        return None

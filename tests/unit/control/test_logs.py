@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,97 @@ def test_following_reads_each_line_once_through_rotation_and_new_files(
 def test_from_the_start_all_is_told(logs: Path, following: Callable[..., Follower]) -> None:
     (logs / "r1" / "8001-a.log").write_text(line(1, "one"))
     assert messages(following(logs, "r1", from_start=True).poll()) == ["one"]
+
+
+def rotate(path: Path) -> None:
+    """As supervisord does it, with two backups."""
+    for old, new in ((".1", ".2"), ("", ".1")):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{old}").replace(f"{path}{new}")
+    path.touch()
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+MISSING = "hedgerow: lines may be missing here: a file was rotated away before it was read"
+
+
+@pytest.mark.parametrize(
+    ("rotations", "wanted"),
+    [
+        (1, ["0", "1"]),
+        (2, ["0", "1", "2"]),
+        (3, ["0", MISSING, "1", "2", "3"]),
+        (4, ["0", MISSING, "2", "3", "4"]),
+    ],
+)
+def test_rotations_between_two_polls_lose_nothing_that_is_still_there(
+    logs: Path, following: Callable[..., Follower], rotations: int, wanted: list[str]
+) -> None:
+    path = logs / "r1" / "8001-a.log"
+    for name, text in ((".2", "ancient"), (".1", "older"), ("", "before")):
+        Path(f"{path}{name}").write_text(line(0, text))
+    follower = following(logs)
+    append(path, line(1, "0"))
+    for number in range(1, rotations + 1):
+        rotate(path)
+        append(path, line(number + 1, str(number)))
+    assert messages(follower.poll()) == wanted
+    append(path, line(9, "later"))
+    assert messages(follower.poll()) == ["later"]
+
+
+def test_a_line_cut_by_the_rotation_is_one_line(logs: Path, following: Callable[..., Follower]) -> None:
+    path = logs / "r1" / "8001-a.log"
+    path.touch()
+    follower = following(logs)
+    append(path, line(1, "whole")[:20])
+    assert follower.poll() == []
+    rotate(path)
+    append(path, line(1, "whole")[20:])
+    assert messages(follower.poll()) == ["whole"]
+
+
+def test_a_file_that_rotates_under_its_writer_is_followed_without_a_gap(
+    logs: Path, following: Callable[..., Follower]
+) -> None:
+    """A writer that rotates every 50 lines, and a reader that polls without a pause."""
+    path = logs / "r1" / "8001-a.log"
+    path.touch()
+    follower = following(logs)
+    polled = threading.Event()
+
+    def write() -> None:
+        for number in range(2000):
+            append(path, f'{{"time":"2026-01-01T00:00:00Z","message":"{number}"}}\n')
+            if number % 50 == 49:
+                rotate(path)
+                polled.clear()
+                polled.wait(10)  # a poll that began before the rotation counts too: at most two are ahead
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found: list[str] = []
+    while writer.is_alive():
+        found += messages(follower.poll())
+        polled.set()
+    found += messages(follower.poll())
+    writer.join()
+    assert found == [str(number) for number in range(2000)]
+
+
+def test_an_emptied_file_is_read_from_its_start(logs: Path, following: Callable[..., Follower]) -> None:
+    path = logs / "r1" / "8001-a.log"
+    path.write_text(line(1, "a long line that was there before"))
+    follower = following(logs)
+    path.write_text(line(2, "new"))
+    assert messages(follower.poll()) == ["new"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"time":"0001-01-01T00:00:00+23:00"}', '{"time":3}', "[]", "\x00"])
+def test_a_line_that_nobody_can_read_is_told_as_it_is(logs: Path, text: str) -> None:
+    (logs / "r1" / "8001-a.log").write_text(line(1, "one") + text + "\n")
+    assert [found.text for found in history(logs)][1] == text
