@@ -1,0 +1,13 @@
+"""What apps say, made fit for a terminal: it must not be told what to do by a message or a name."""
+
+from __future__ import annotations
+
+import re
+
+# C0 but the tab, DEL, C1; and lone surrogates, which cannot be encoded.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""The text with each control character written as Python would: `\n`, `\x1b`."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
