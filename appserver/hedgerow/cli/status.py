@@ -14,6 +14,7 @@ from ..config import Settings
 from ..control.records import read_records
 from ..errors import HedgerowError
 from .options import setting
+from .printable import printable
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -28,7 +29,7 @@ def status(as_json: bool, state: Path | None) -> None:
     if as_json:
         json.dump({"replicas": records, "apps": apps_of(records)}, sys.stdout, indent=1)
         click.echo()
-        return
+        sys.exit(0 if records else 1)
     if not records:
         raise HedgerowError(f"nothing runs on {settings.state}")
     click.echo(_apps(records))
@@ -77,7 +78,8 @@ def _apps(records: list[dict[str, Any]]) -> str:
     text = _table(("APP", "MOUNT", "STATE", "LAST ERROR"), rows)
     for app in apps:
         if app.get("traceback"):
-            text += f"\n{app['name']}:\n" + "".join(f"    {row}\n" for row in app["traceback"].rstrip().splitlines())
+            rows_below = app["traceback"].rstrip().splitlines()
+            text += f"\n{printable(app['name'])}:\n" + "".join(f"    {printable(row)}\n" for row in rows_below)
     return text
 
 
@@ -119,6 +121,7 @@ def _age(seconds: float) -> str:
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    cells = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in (head, *rows)]
-    return "".join("  ".join(row).rstrip() + "\n" for row in cells)
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
+    return "".join("  ".join(row).rstrip() + "\n" for row in padded)

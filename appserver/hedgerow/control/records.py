@@ -32,11 +32,26 @@ def read_records(state: Path, now: float | None = None) -> list[dict[str, Any]]:
     for path in sorted((state / "replicas").glob("[!.]*.json")):
         try:
             record = json.loads(path.read_text("utf-8"))
-            age = max(0.0, now - record["time"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError):
             continue
+        if not _is_record(record):
+            continue
+        age = max(0.0, now - record["time"])
         records.append(record | {"age_s": age, "stale": age > STALE_S})
     return records
+
+
+def _is_record(told: Any) -> bool:
+    """Whether it has what its readers go by."""
+    return (
+        isinstance(told, dict)
+        and isinstance(told.get("replica"), str)
+        and isinstance(told.get("time"), int | float)
+        and isinstance(told.get("apps"), dict)
+        and isinstance(told.get("broken"), dict)
+        and isinstance(told.get("addresses"), list)
+        and all(isinstance(one, dict) and one.keys() >= {"address", "active", "slots"} for one in told["addresses"])
+    )
 
 
 def used_releases(records: list[dict[str, Any]]) -> list[Path]:
