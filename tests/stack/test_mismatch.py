@@ -5,9 +5,11 @@ from __future__ import annotations
 from .engine import ROOT, Stack, inspect, wait_for
 
 APPS = [ROOT / "apps" / "function"]
+SENTENCE = "HEDGEROW_WORKERS=3 here, but the front balances over 2 addresses a replica"
 
 
 def test_a_replica_that_disagrees_with_the_front_says_so_and_ends(idle_stack: Stack) -> None:
+    """In a stack that starts the front comes last: the replica ends when it has asked it, and once more before it starts."""
     idle_stack.up(1, wait=False)
     container = idle_stack.containers("appserver")[0]
 
@@ -16,10 +18,9 @@ def test_a_replica_that_disagrees_with_the_front_says_so_and_ends(idle_stack: St
         assert isinstance(found, dict)
         return found
 
-    wait_for(lambda: state()["Status"] == "exited", "the replica ends", within_s=40)
-    assert state()["ExitCode"] == 2
-    log = idle_stack.logs("appserver").strip()
-    assert "\n" not in log, "one sentence, no traceback"
-    assert "HEDGEROW_WORKERS" in log
-    assert "3" in log
-    assert "2" in log
+    def refused() -> bool:
+        log = idle_stack.logs("appserver")
+        return log.count(SENTENCE) >= 2 and state()["Status"] in ("exited", "restarting") and state()["ExitCode"] == 2
+
+    wait_for(refused, "the replica refuses to start", within_s=60)
+    assert "Traceback" not in idle_stack.logs("appserver")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import sys
 import time
@@ -11,6 +10,7 @@ import click
 
 from ..config import Settings
 from ..control import local, process, stack
+from ..control.agreement import NoFront, disagreement, front_addresses
 from ..control.deployer import log
 from ..errors import UserError
 
@@ -33,33 +33,18 @@ def replica() -> None:
 
 
 def _ask_front(settings: Settings) -> None:
-    """An address without a listener attracts nginx, so a replica with another number of addresses must not start."""
+    """Refuse to start beside a front that disagrees. A front that is not there is asked later, by the deployer."""
     end = time.monotonic() + FRONT_ANSWERS_S
-    while (count := _addresses(settings.front)) is None:
-        if time.monotonic() > end:
-            log("info", f"the front at {settings.front} does not answer yet; starting without having asked it")
-            return
-        time.sleep(0.2)
-    if count != settings.workers:
-        raise UserError(
-            f"HEDGEROW_WORKERS={settings.workers} here, but the front balances over {count} addresses a replica: "
-            "give both the same number"
-        )
-
-
-def _addresses(front: str) -> int | None:
-    host, _, port = front.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UserError(f"HEDGEROW_FRONT={front}: HOST:PORT is wanted")
-    connection = http.client.HTTPConnection(host, int(port), timeout=2)
     try:
-        connection.request("GET", "/addresses")
-        answer = connection.getresponse()
-        return int(answer.read()) if answer.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
+        while (count := front_addresses(settings.front)) is None:
+            if time.monotonic() > end:
+                log("info", f"the front at {settings.front} does not answer yet; starting without having asked it")
+                return
+            time.sleep(0.2)
+    except NoFront:
+        return
+    if sentence := disagreement(settings, count):
+        raise UserError(sentence)
 
 
 @click.command(hidden=True)

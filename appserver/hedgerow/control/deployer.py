@@ -21,6 +21,7 @@ from typing import Any
 from ..config import Settings
 from ..errors import HedgerowError, UserError
 from . import client, events, policy, records, releases
+from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .endpoint import serve_status
 from .observe import Observer, Seen
@@ -50,6 +51,7 @@ class Deployer:
         self._states: list[str] = []
         self._record: dict[str, Any] = {"replica": settings.replica, "addresses": [], "apps": {}, "broken": {}}
         self._front_pid = 0
+        self._agreed = not settings.front
         self._bell, self._ring = os.pipe()  # not an Event: its lock is no good in a signal handler
         self.stopping = self.ended = False
 
@@ -75,6 +77,8 @@ class Deployer:
         if now - self._looked >= LOOK_S or self._wanted is None:
             self._look_at_apps()
             self._looked = now
+            if not self._agreed:
+                self._ask_front()
         try:
             processes = self._supervisor.processes()
         except ControlError as error:
@@ -90,6 +94,19 @@ class Deployer:
             self._prune()
             self._pruned = now
         return bool(actions) or any(view.state != "single" or not view.current.ready for view in views)
+
+    def _ask_front(self) -> None:
+        """Once: end this replica if the front balances over another number of addresses."""
+        try:
+            count = front_addresses(self.settings.front)
+        except NoFront:
+            return
+        if count is None:
+            return
+        self._agreed = True
+        if sentence := disagreement(self.settings, count):
+            log("error", f"{sentence}; this replica ends")
+            self._supervisor.shutdown()
 
     def _known(self) -> dict[str, str]:
         """The releases of the plans, for a deployer that was started again."""

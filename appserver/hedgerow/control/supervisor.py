@@ -61,6 +61,9 @@ class Supervisor:
     def stop(self, name: str) -> None:
         self._ask("stopProcess", name, False)
 
+    def shutdown(self) -> None:
+        self._ask("shutdown")
+
     def _ask(self, verb: str, *arguments: Any) -> Any:
         try:
             return getattr(self._proxy.supervisor, verb)(*arguments)
