@@ -9,6 +9,7 @@ really copied, so replicas that make the same one at once end with the same byte
 
 from __future__ import annotations
 
+import errno
 import keyword
 import os
 import re
@@ -29,6 +30,8 @@ DATA_FILES = ("db.sqlite3",)
 TRIES = 3
 KEPT = 3
 KEPT_S = 3600.0
+MAKING, SEEDING = ".making-", ".seed-"
+STATE_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class Release:
     app: str
     root: Path
     code: Path
+
+
+class _SeedError(Exception):
+    """A file of the data that could not be copied. No OSError, which copytree would collect."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def import_name(app: str) -> str:
@@ -68,23 +79,49 @@ def scan(folder: Path) -> str:
 
 def make(folder: Path, state: Path) -> Release:
     """The release of what the folder holds now; made if it does not exist yet. Raises UserError with one sentence."""
+    if Path(os.path.realpath(state)).is_relative_to(os.path.realpath(folder)):
+        raise UserError(f"{state}: the state lies inside the app's folder {folder}; it must lie elsewhere")
     for _ in range(TRIES):
         try:
             release = _try_make(folder, state)
+        except _SeedError as error:
+            raise UserError(_sentence(error.cause, folder, state)) from error
         except FileNotFoundError as error:
             if not folder.is_dir():
                 raise UserError(f"{folder} is gone") from error
             continue  # a file went away while it was copied
         except OSError as error:
-            raise UserError(f"{error.filename or folder}: {error.strerror}") from error
+            raise UserError(_sentence(error, folder, state)) from error
         if release is not None:
             return release
     raise UserError(f"{folder} changes while it is copied; it is taken when it holds still")
 
 
+def _sentence(error: OSError, folder: Path, state: Path) -> str:
+    """What went wrong and where, with no name of what is made beside its place."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):  # of a tree, one an entry
+        source, _, why = error.args[0][0]
+        return f"{source}: {why}"
+    if error.errno in STATE_IS_FULL:  # copying tells the source, which has room
+        return f"{state}: {error.strerror}"
+    if error.strerror is None:
+        return str(error)
+    place = str(error.filename or folder)
+    return f"{state if MAKING in place or SEEDING in place else place}: {error.strerror}"
+
+
+def _check_places(folder: Path, names: Iterable[str]) -> None:
+    """Data in a folder of the app needs that folder: a link to it cannot be put into a file, or behind a link."""
+    for name in names:
+        for parent in PurePosixPath(name).parents[:-1]:
+            if os.path.lexists(folder / parent) and ((folder / parent).is_symlink() or not (folder / parent).is_dir()):
+                raise UserError(f"{folder.name}: {name!r} cannot be data: {str(parent)!r} is no folder of the app")
+
+
 def _try_make(folder: Path, state: Path) -> Release | None:
     app = folder.name
     names = data_names(folder)
+    _check_places(folder, names)
     wanted = tree.digest(folder, names)
     home = state / "releases" / app
     release = Release(app, home / wanted, home / wanted / import_name(app))
@@ -94,7 +131,7 @@ def _try_make(folder: Path, state: Path) -> Release | None:
         os.utime(release.root)  # used now: pruning counts from here
         return release
     home.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
+    made = Path(tempfile.mkdtemp(prefix=MAKING, dir=home))
     try:
         code = made / release.code.name
         _copy(folder, code, names)
@@ -152,16 +189,23 @@ def _seed(source: Path, target: Path) -> None:
         if not target.suffix:
             target.mkdir(exist_ok=True)
         return
-    with tempfile.TemporaryDirectory(prefix=".seed-", dir=target.parent) as beside:
+    with tempfile.TemporaryDirectory(prefix=SEEDING, dir=target.parent) as beside:
         copy = Path(beside) / "copy"
         if source.is_dir():
-            shutil.copytree(source, copy, copy_function=shutil.copyfile)
+            shutil.copytree(source, copy, copy_function=_copy_seed)
             for parent, _, _ in os.walk(copy):
                 os.chmod(parent, 0o755)  # noqa: S103 - seeds may be read-only, data must not be; nginx reads it
             _publish(copy.rename, target)
         else:
             shutil.copyfile(source, copy)
             _publish(lambda place: os.link(copy, place), target)
+
+
+def _copy_seed(source: str, target: str) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:  # copytree keeps no more of it than a text
+        raise _SeedError(error) from error
 
 
 def _publish(put: Callable[[Path], object], target: Path) -> None:

@@ -15,7 +15,6 @@ import pytest
 from hedgerow.cli.status import apps_of
 from hedgerow.control.records import read_records, write_record
 
-
 RUNNING = {"process": "RUNNING"}
 
 

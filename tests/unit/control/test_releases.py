@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import threading
@@ -266,3 +267,61 @@ def test_pruning_keeps_what_is_used_what_is_young_and_the_newest_three(folder: P
     removed = releases.prune(state, [made[1].code], now)
     assert set(removed) == {made[0].root, made[2].root, half}
     assert set((state / "releases" / "blog").iterdir()) == {r.root for r in (made[1], *made[3:])}
+
+
+def test_a_state_inside_the_apps_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="the state lies inside the app's folder"):
+        releases.make(folder, folder / "state")
+    link = folder.parent.parent / "elsewhere"
+    link.symlink_to(folder)
+    with pytest.raises(UserError, match="the state lies inside the app's folder"):
+        releases.make(folder, link / "deep" / "state")
+    assert files(folder) == {"app.py"}
+
+
+def test_a_state_beside_the_app_is_fine(folder: Path) -> None:
+    assert files(releases.make(folder, folder.with_name("blog-state")).code) == {"app.py"}
+
+
+@pytest.mark.parametrize("place", ["data", "db.sqlite3"])
+def test_data_that_cannot_be_copied_is_named(folder: Path, state: Path, place: str) -> None:
+    if place == "data":
+        (folder / "data").mkdir()
+        os.mkfifo(folder / "data" / "pipe")
+    else:
+        os.mkfifo(folder / place)
+    with pytest.raises(UserError, match=r"/blog/(data/pipe|db\.sqlite3)` is a named pipe$"):
+        releases.make(folder, state)
+
+
+def test_a_seed_that_points_nowhere_is_named(folder: Path, state: Path) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / "gone").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"/blog/data/gone: No such file or directory$"):
+        releases.make(folder, state)
+
+
+@pytest.mark.parametrize("place", ["static.bin", "db.sqlite3", "data/words"])
+def test_a_state_that_has_no_room_is_named_and_not_what_is_copied(folder: Path, state: Path, place: str) -> None:
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_bytes(b"x" * 3_000_000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, hard))  # nothing is written beyond: as on a full disk
+    try:
+        with pytest.raises(UserError, match=rf"^{state}: File too large$"):
+            releases.make(folder, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(state.glob("releases/blog/*"))
+
+
+def test_data_behind_a_file_or_a_link_is_one_sentence_that_names_no_temporary_place(folder: Path, state: Path) -> None:
+    (folder / "lib").mkdir()
+    (folder / "link").symlink_to("lib")
+    for parent in ("app.py", "link"):
+        (folder / "app.toml").write_text(f'data = ["{parent}/x"]\n')
+        with pytest.raises(
+            UserError, match=rf"^blog: '{parent}/x' cannot be data: '{parent}' is no folder of the app$"
+        ):
+            releases.make(folder, state)
+    assert not (state / "data").exists()
