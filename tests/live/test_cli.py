@@ -43,6 +43,16 @@ def create_app():
 """
 
 
+# An import that never ends well, with a traceback longer than a pipe holds.
+MUTUAL = """
+def {0}(x):
+    {1}({2})
+def {1}(x):
+    {0}({2})
+application = {0}({2})
+""".format("f" * 400, "g" * 400, "1" + " + 1" * 300)
+
+
 @pytest.fixture(autouse=True)
 def short_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Run folders are made there: short enough for a socket's path, and nothing of them is left."""
@@ -138,6 +148,7 @@ def test_reload_loses_no_request(tmp_path: Path, kind: str) -> None:
         (["up", "--apps", "apps", "--workers", "0"], "HEDGEROW_WORKERS=0: not between"),
         (["up", "--apps", "apps", "--state", "a-file"], "the state must be a folder"),
         (["check", "nowhere"], "no such folder"),
+        (["check", "/"], "this one has no name"),
         (["exec", "nothing", "--apps", "apps", "--", "true"], "no such app"),
         (["exec", "count", "--apps", "apps", "--", "no-such-command"], "no-such-command"),
     ],
@@ -167,6 +178,9 @@ def test_every_verb_has_help(verb: str) -> None:
         ("import os\nos.kill(os.getpid(), 9)\napplication = 1", 1, "ends the process (signal 9)"),
         ("import sys\nsys.exit()\napplication = 1", 1, "SystemExit"),
         ("print(1)", 1, "no application, app or create_app in app.py"),
+        ("raise ValueError('x' * 500_000)\napplication = 1", 1, "ValueError: xxx"),
+        (MUTUAL, 1, "RecursionError"),
+        ("raise ValueError('\\x1b[31m')\napplication = 1", 1, r"ValueError: \x1b[31m"),
     ],
 )
 def test_check(tmp_path: Path, text: str, code: int, sentence: str) -> None:
@@ -174,6 +188,23 @@ def test_check(tmp_path: Path, text: str, code: int, sentence: str) -> None:
     found = hedgerow("check", "shop", cwd=tmp_path)
     assert (found.returncode, sentence in found.stdout + found.stderr) == (code, True), found.stdout + found.stderr
     assert sorted(path.name for path in (tmp_path / "shop").iterdir()) == ["app.py"]
+
+
+@pytest.mark.parametrize("name", ["ünï", 'a"b', "a\\b"])
+def test_check_tells_the_users_own_paths(tmp_path: Path, name: str) -> None:
+    drop(tmp_path, name, "\nimport nothing_such\napplication = 1")
+    found = hedgerow("check", name, cwd=tmp_path)
+    assert found.returncode == 1
+    assert f'File "{tmp_path}/{name}/app.py", line 2' in found.stderr
+
+
+def test_check_of_a_folder_told_by_dots(tmp_path: Path) -> None:
+    drop(tmp_path, "shop", COUNTER % "one")
+    (tmp_path / "shop" / "static").mkdir()
+    (tmp_path / "elsewhere").symlink_to("shop/static")
+    for place, told in ((tmp_path / "shop", "."), (tmp_path / "shop" / "static", ".."), (tmp_path, "elsewhere/..")):
+        found = hedgerow("check", told, cwd=place)
+        assert (found.returncode, found.stdout) == (0, "shop loads: entry app.py, mount /shop\n"), found.stderr
 
 
 def test_check_names_a_wrong_manifest(tmp_path: Path) -> None:

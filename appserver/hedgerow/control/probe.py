@@ -20,7 +20,7 @@ from ..hosting.manifest import read_manifest
 
 def main(name: str, folder: Path, descriptor: int) -> None:
     app = load_app(name, folder, Settings.from_env())
-    told = {"mount": str(app.mount), "error": None, "traceback": "", "entry": ""}
+    told = {"mount": str(app.mount), "error": "", "traceback": "", "entry": ""}
     if app.error is not None:
         told |= {"error": app.error.sentence, "traceback": app.error.traceback}
     with contextlib.suppress(LoadError, UserError):  # they are in the error already
