@@ -9,7 +9,7 @@ import time
 import click
 
 from ..config import Settings
-from ..control import local, process, stack
+from ..control import local, process, stack, supervisor
 from ..control.agreement import NoFront, disagreement, front_addresses
 from ..control.deployer import log
 from ..errors import UserError
@@ -23,6 +23,7 @@ def replica() -> None:
     settings = Settings.from_env()
     local.make_state(settings.state)
     local.make_run(settings.run)
+    local.check_writable(supervisor.log_folder(settings))
     if settings.front:
         _ask_front(settings)
     configuration = stack.prepare(settings, copy_stdout=True)

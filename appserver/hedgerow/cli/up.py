@@ -18,6 +18,8 @@ from .options import setting
 
 POLL_S = 0.1
 SLOW_S = 30.0
+LISTEN_S = 10.0
+MARGIN_S = 10.0
 
 
 @click.command(short_help="The stack on this machine: nginx, workers, supervisord.")
@@ -34,11 +36,14 @@ def up(apps: Path | None, state: Path | None, port: int | None, workers: int | N
     local.make_state(settings.state)
     settings = Settings.from_env(apps=apps, state=state, port=port, workers=workers)
     local.make_run(settings.run)
-    hold = stack.Hold(settings.run)
-    stack.refuse_second(hold, settings.state)
+    local.check_writable(supervisor.log_folder(settings))
+    hold = stack.Hold(settings.state)
+    stack.refuse_second(hold, settings.state, settings.run)
+    ports = stack.PortsHold()
+    ports.take()
     settings, nginx = _with_front(settings)
     configuration = stack.prepare(settings, nginx)
-    _run(settings, stack.Stack(settings, configuration, hold))
+    _run(settings, stack.Stack(settings, configuration, hold), ports)
 
 
 def _with_front(settings: Settings) -> tuple[Settings, list[str] | None]:
@@ -72,34 +77,72 @@ class Signals:
         self.count += 1
 
 
-def _run(settings: Settings, running: stack.Stack) -> None:
+def _run(settings: Settings, running: stack.Stack, ports: stack.PortsHold) -> None:
     signals = Signals()
-    began, told = time.monotonic(), False
+    _say(f"starting; logs in {supervisor.log_folder(settings)}")
+    began = time.monotonic()
+    lost = _wait_listening(running, signals)
+    ports.give()
+    if not lost:
+        _serve(settings, running, signals, began)
+    _stop(running, signals)
+    if lost:
+        raise HedgerowError(f"somebody else has taken port {lost[0]} while the stack started; start it again")
+
+
+def _wait_listening(running: stack.Stack, signals: Signals) -> list[int]:
+    """Until it has all its ports, or ends; the ports it cannot get, because somebody else was quicker."""
+    end = time.monotonic() + LISTEN_S
+    while running.is_running and not signals.count and not running.listens:
+        if time.monotonic() > end:
+            return running.lost_ports()  # if none is lost it is only slow, and `_serve` says so
+        time.sleep(POLL_S)
+    return [] if running.is_running or signals.count else running.lost_ports()
+
+
+def _serve(settings: Settings, running: stack.Stack, signals: Signals, began: float) -> None:
+    """Until a signal comes."""
+    patient_until, told = began + SLOW_S, False
     logs = supervisor.log_folder(settings)
-    click.echo(f"starting; logs in {logs}")
     while running.is_running and not signals.count:
         time.sleep(POLL_S)
         if not told and running.is_ready() and not local.is_free("0.0.0.0", settings.port):  # noqa: S104
             told = True
             _tell_ready(settings, running, time.monotonic() - began)
-        elif not told and time.monotonic() - began > SLOW_S:
-            began = time.monotonic()
-            click.echo(f"still starting; `hedgerow status` and the logs in {logs} tell more", err=True)
+        elif not told and time.monotonic() > patient_until:
+            patient_until += SLOW_S
+            _say(f"still starting; `hedgerow status` and the logs in {logs} tell more", err=True)
     if not signals.count:
         raise HedgerowError(f"supervisord ended by itself; {logs / 'supervisord.log'} tells why")
-    click.echo("stopping: nginx first, then the workers finish what they have (again Ctrl-C: at once)")
+
+
+def _stop(running: stack.Stack, signals: Signals) -> None:
+    if signals.count:
+        _say("stopping: nginx first, then the workers finish what they have (again Ctrl-C: at once)")
     running.stop()
     while running.is_running:
         if signals.count > 1:
             running.kill()
         time.sleep(POLL_S)
-    click.echo("stopped")
+    if signals.count:
+        _say("stopped")
+
+
+def _say(text: str, err: bool = False) -> None:
+    """A line for the user. A terminal that was closed must not keep us from ending in the right order."""
+    try:
+        click.echo(text, err=err)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in (1, 2):  # what is still buffered fails no second time when Python ends
+            os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 def _tell_ready(settings: Settings, running: stack.Stack, took_s: float) -> None:
     for name, sentence in sorted(running.broken().items()):
-        click.echo(f"{name} is down: {sentence}", err=True)
-    click.echo(f"ready in {took_s:.1f} s: http://127.0.0.1:{settings.port}/ (Ctrl-C ends it)")
+        _say(f"{name} is down: {sentence}", err=True)
+    _say(f"ready in {took_s:.1f} s: http://127.0.0.1:{settings.port}/ (Ctrl-C ends it)")
 
 
 @click.command(short_help="End what `up` runs.")
@@ -107,8 +150,7 @@ def _tell_ready(settings: Settings, running: stack.Stack, took_s: float) -> None
 def down(state: Path | None) -> None:
     """End the stack that `hedgerow up` runs on this state, and wait until it is gone."""
     settings = Settings.from_env(state=state)
-    patience_s = settings.drain_s + 2 * supervisor.STOP_MARGIN_S + 10
-    if settings.state.is_dir() and stack.end(settings.state, settings.run, patience_s):
+    if settings.state.is_dir() and stack.end(settings.state, supervisor.stop_s(settings) + MARGIN_S):
         click.echo("stopped")
     else:
         click.echo(f"nothing runs on {settings.state}")

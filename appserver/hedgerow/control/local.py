@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 from ..errors import LoadError, UserError
@@ -24,6 +25,16 @@ def make_state(state: Path) -> None:
         state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{state}: {error.strerror}; the state must be a folder that can be written") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Writes a few bytes into a folder of the state: it may be full or read-only, and then nothing must start."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(b"x" * 4096)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}; the state must be a folder that can be written") from error
 
 
 def make_run(run: Path) -> None:

@@ -24,6 +24,7 @@ from .client import MAX_SOCKET_PATH, ControlError, UnixConnection
 BACKLOG = 4096
 # Above the drain, so that supervisord never kills a worker that is about to leave by itself.
 STOP_MARGIN_S = 4
+DEPLOYER_STOP_S = 5
 ALIVE = ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
 # In supervisord's file these would begin a comment, end a line, or be expanded.
 UNWRITABLE = re.compile(r"\s[;#]|[\n\r%\"'\\]")
@@ -104,12 +105,14 @@ def render(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool
         "user": "user=root" if os.getuid() == 0 else "",  # says that it is meant; only then supervisord is content
         "host": settings.address_host,
         "backlog": str(BACKLOG),
-        "stopwaitsecs": str(math.ceil(settings.drain_s) + STOP_MARGIN_S),
+        "stopwaitsecs": str(_worker_stop_s(settings)),
+        "nginx_stopwaitsecs": str(_nginx_stop_s(settings)),
+        "deployer_stopwaitsecs": str(DEPLOYER_STOP_S),
     }
     parts = [_fill("conf", common)]
     parts += [_fill("address", common | {"address": address}) for address in settings.addresses]
     if nginx:
-        parts.append(_fill("nginx", common | {"command": shlex.join(nginx).replace("%", "%%")}))
+        parts.append(_fill("nginx", common | {"command": shlex.join(nginx)}))
     if copy_stdout:
         parts.append(_fill("stdout", common | {"replica": shlex.quote(settings.replica), "pid": str(os.getpid())}))
     return "".join(parts)
@@ -117,7 +120,22 @@ def render(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool
 
 def _fill(name: str, values: dict[str, str]) -> str:
     text = Path(__file__).with_name(f"supervisord.{name}.in").read_text("utf-8")
-    return string.Template(text).substitute(values)
+    # supervisord expands what follows a %; the template's own are left alone.
+    return string.Template(text).substitute({key: value.replace("%", "%%") for key, value in values.items()})
+
+
+def stop_s(settings: Settings) -> int:
+    """How long supervisord may take to end: nginx, then all workers together, then the deployer."""
+    return _nginx_stop_s(settings) + _worker_stop_s(settings) + DEPLOYER_STOP_S
+
+
+def _nginx_stop_s(settings: Settings) -> int:
+    """A request that runs has the time of a drain, also when it is the front that is asked to end."""
+    return math.ceil(settings.drain_s) + 1
+
+
+def _worker_stop_s(settings: Settings) -> int:
+    return math.ceil(settings.drain_s) + STOP_MARGIN_S
 
 
 def log_folder(settings: Settings) -> Path:

@@ -73,6 +73,28 @@ def test_it_is_reached_by_a_private_unix_socket_only(settings: Settings) -> None
     assert options.nodaemon
 
 
+def test_a_percent_sign_in_a_command_is_no_expansion(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/50%d/bin/python")
+    settings = dataclasses.replace(settings, replica="r%s1")
+    supervisor.log_folder(settings).mkdir(parents=True)
+    with pytest.raises(UserError, match="simpler"):
+        parsed(settings)
+    settings = dataclasses.replace(settings, replica="r1")
+    found = groups(parsed(settings, nginx=["/opt/%s/nginx"], copy_stdout=True))
+    for group in found.values():
+        for process in group.process_configs:
+            assert process.command.startswith("/opt/50%d/bin/python -P -m hedgerow.control.process")
+    assert found["nginx"].process_configs[0].command.endswith("nginx -- /opt/%s/nginx")
+
+
+def test_a_request_that_runs_has_the_time_of_a_drain(settings: Settings) -> None:
+    settings = dataclasses.replace(settings, drain_s=9.5)
+    found = groups(parsed(settings, nginx=["/usr/sbin/nginx"]))
+    waits = [found[name].process_configs[0].stopwaitsecs for name in ("nginx", "18001", "deployer")]
+    assert min(waits[:2]) > settings.drain_s
+    assert supervisor.stop_s(settings) >= sum(waits)
+
+
 @pytest.mark.parametrize("name", ["50% of it", "it's", 'a"b', "a #b", "a ;b", "a\nb"])
 def test_a_path_that_the_file_cannot_hold_is_one_sentence(settings: Settings, name: str) -> None:
     with pytest.raises(UserError, match="simpler"):
