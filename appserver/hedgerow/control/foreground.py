@@ -22,6 +22,7 @@ from .watch import Watch
 LOOK_S = 0.3
 POLL_S = 0.05
 LEAVE_MARGIN_S = 5.0
+READY_S = 60.0
 
 
 class Source(ABC):
@@ -101,11 +102,18 @@ class ModuleSource(Source):
 
 
 class Foreground:
-    """Runs until SIGINT or SIGTERM. say: takes a line for the user."""
+    """Runs until SIGINT or SIGTERM. say: takes a line for the user; patience_s: how long a change may load."""
 
     def __init__(
-        self, settings: Settings, source: Source, listener: socket.socket, address: str, say: Callable[[str], None]
+        self,
+        settings: Settings,
+        source: Source,
+        listener: socket.socket,
+        address: str,
+        say: Callable[[str], None],
+        patience_s: float = READY_S,
     ) -> None:
+        self._patience_s = patience_s
         self._settings = settings
         self._source = source
         self._listener = listener
@@ -143,21 +151,49 @@ class Foreground:
 
     def _swap(self, content: Content) -> None:
         """The other slot takes over when it is ready; when it is not, the old one goes on."""
-        old, new = self._plan.active, self._plan.other
-        if new in self._workers:
-            self._workers[new].kill()  # it still drains from the change before
-            self._workers[new].wait()
-        self._say("a file has changed, loading again")
-        self._start(new, content)
-        path = slot_socket(self._settings.run, self._plan.address, new)
-        while self._workers[new].poll() is None and not client.is_ready(path):
+        newer: Content | None = content
+        while newer is not None:
+            self._say("a file has changed, loading again")
+            self._stop(self._plan.other)  # it drains from the change before, or its content is out of date
+            self._start(self._plan.other, newer)
+            newer = self._wait_ready(self._plan.other)
+
+    def _wait_ready(self, new: str) -> Content | None:
+        """Until the worker in this slot has taken over, or cannot; content that is newer, if there is any before."""
+        worker, path = self._workers[new], slot_socket(self._settings.run, self._plan.address, new)
+        began = looked = time.monotonic()
+        while not client.is_ready(path):
             time.sleep(POLL_S)
-        if self._workers[new].poll() is not None:
-            self._say("the change cannot be loaded; what ran before goes on")
-            return
+            now = time.monotonic()
+            if worker.poll() is not None:
+                self._say("the change cannot be loaded; what ran before goes on")
+                return None
+            if now - began > self._patience_s:
+                self._stop(new)
+                self._say(f"the change is not loaded within {self._patience_s:.0f} s; what ran before goes on")
+                return None
+            if now - looked > LOOK_S:
+                looked = now
+                newer = self._source.look()
+                if newer is not None:
+                    return newer
+        self._take_over(new)
+        return None
+
+    def _take_over(self, new: str) -> None:
+        old = self._plan.active
         self._plan = self._plan.with_active(new)
-        client.post(slot_socket(self._settings.run, self._plan.address, old), "/drain")
+        path = slot_socket(self._settings.run, self._plan.address, old)
+        if path.exists():
+            client.post(path, "/drain")
+        else:
+            self._stop(old)  # it never got so far as to serve, and would not hear
         self._say("loaded")
+
+    def _stop(self, slot: str) -> None:
+        if slot in self._workers:
+            self._workers[slot].kill()
+            self._workers[slot].wait()
 
     def _end(self) -> None:
         for worker in self._workers.values():
