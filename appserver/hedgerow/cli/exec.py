@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..config import Settings
 from ..control import local, releases
 from ..control.records import read_records
 from ..errors import LoadError, UserError
-from ..hosting.discovery import NAMES, Entry, find_entry
+from ..hosting.discovery import NAMES, Entry, discover, find_entry
 from ..hosting.manifest import read_manifest
 from .options import setting
 
@@ -39,6 +40,8 @@ def execute(app: str, command: tuple[str, ...], apps: Path | None, state: Path |
     os.environ.clear()
     os.environ.update(environ)
     sys.stdout.flush()
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python for itself, and an exec would hand that on
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -69,8 +72,9 @@ def _release(app: str, settings: Settings) -> Path:
         running = record["apps"].get(app)
         if running and not record["stale"] and Path(running).is_dir():
             return Path(running)
-    folder = settings.apps / app
-    if "/" in app or not folder.is_dir():
+    # Only what is listed: a name such as `..` is a folder, too, and no app.
+    folders = {folder.name: folder for folder in discover(settings.apps)}
+    if app not in folders:
         raise UserError(f"{app}: no such app in {settings.apps}")
     local.make_state(settings.state)
-    return releases.make(folder, settings.state).code
+    return releases.make(folders[app], settings.state).code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -64,3 +65,8 @@ class Group(click.Group):
             raise Mistake(str(error)) from error
         except HedgerowError as error:
             raise Failed(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # who read our output has gone; click ends quietly
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise Mistake(f"{where}{error.strerror or error}") from error

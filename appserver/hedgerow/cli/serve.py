@@ -15,7 +15,7 @@ from ..control.plan import Plan, plan_path, write_plan
 from ..errors import UserError
 from .options import setting
 
-CALLABLE = re.compile(r"[\w.]+:[\w.]+(\(\))?")
+CALLABLE = re.compile(r"[\w.]+:[\w.]+")
 
 
 @click.command(short_help="One process in the foreground.")
