@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from control_support import COUNTER, HEDGEROW, Load, Stack, drop, free_port, get, is_alive, stack, until
+from control_support import COUNTER, HEDGEROW, Load, Stack, descendants, drop, free_port, get, is_alive, stack, until
 
 FLASK = """
 import os, sqlite3
@@ -137,6 +137,24 @@ def test_reload_loses_no_request(tmp_path: Path, kind: str) -> None:
     assert sorted(executed) == sorted(load.sent)
 
 
+def test_reload_gets_over_a_change_that_hangs(tmp_path: Path) -> None:
+    home = tmp_path / "apps"
+    drop(home, "count", "while True: pass")  # at the first start, too
+    port = free_port()
+    log = tmp_path / "serve.log"
+    with serving(tmp_path, "app:application", "--bind", f"127.0.0.1:{port}", "--reload", cwd=home / "count") as process:
+        until(lambda: len(descendants(process.pid)) == 1, 10, "the first worker hangs")
+        hanging = descendants(process.pid)
+        drop(home, "count", COUNTER % "one")
+        until(lambda: get(port, "/", timeout_s=1) == (200, b"one"), 15, "the change answers")
+        until(lambda: not is_alive(hanging[0]), 5, "what hung is gone")
+        drop(home, "count", "import time\ntime.sleep(1000)")
+        until(lambda: log.read_text().count("loading again") == 2, 10, "the hanging change is taken")
+        assert get(port, "/") == (200, b"one")
+        drop(home, "count", COUNTER % "two")
+        until(lambda: get(port, "/") == (200, b"two"), 15, "the newer change answers")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -147,6 +165,13 @@ def test_reload_loses_no_request(tmp_path: Path, kind: str) -> None:
         (["up", "--apps", "nowhere"], "no such folder"),
         (["up", "--apps", "apps", "--workers", "0"], "HEDGEROW_WORKERS=0: not between"),
         (["up", "--apps", "apps", "--state", "a-file"], "the state must be a folder"),
+        (["up", "--apps", "apps", "--state", "/proc/self"], "/proc/self/logs/"),
+        (["up", "--apps", "a" * 300], "File name too long"),
+        (["up", "--apps", "apps", "--state", "a" * 300], "File name too long"),
+        (["serve", "a" * 300], "File name too long"),
+        (["serve", "good:make()"], "nor module:callable"),
+        (["exec", "..", "--apps", "apps", "--", "true"], "..: no such app"),
+        (["exec", ".", "--apps", "apps", "--", "true"], ".: no such app"),
         (["check", "nowhere"], "no such folder"),
         (["check", "/"], "this one has no name"),
         (["exec", "nothing", "--apps", "apps", "--", "true"], "no such app"),
@@ -233,6 +258,13 @@ def test_exec_and_the_worker_use_the_same_data() -> None:
         shell = here.run("exec", "words", "--", "sh", "-c", "echo $HEDGEROW_APP $HEDGEROW_APP_DATA $FLASK_APP; exit 7")
         assert (shell.returncode, shell.stdout) == (7, f"words {here.state}/data/words words\n")
         _status_and_logs(here)
+
+
+def test_exec_gives_the_command_its_signals_back(tmp_path: Path) -> None:
+    drop(tmp_path / "apps", "count", COUNTER % "one")
+    found = hedgerow("exec", "count", "--", "grep", "SigIgn", "/proc/self/status", cwd=tmp_path)
+    ignored = int(found.stdout.split()[1], 16)
+    assert ignored & (1 << (signal.SIGPIPE - 1)) == 0
 
 
 def _status_and_logs(here: Stack) -> None:
