@@ -9,7 +9,7 @@ SENTENCE = "HEDGEROW_WORKERS=3 here, but the front balances over 2 addresses a r
 
 
 def test_a_replica_that_disagrees_with_the_front_says_so_and_ends(idle_stack: Stack) -> None:
-    """In a stack that starts the front comes last: the replica ends when it has asked it, and again before it starts."""
+    """In a stack that starts the front comes last: the replica ends when it has asked it, and again before a start."""
     idle_stack.up(1, wait=False)
     container = idle_stack.containers("appserver")[0]
 
