@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -28,7 +29,7 @@ SLOW = """
 import time
 
 def application(environ, start_response):
-    time.sleep(2)
+    time.sleep(5.8)  # nearly a drain
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"slept"]
 """
@@ -161,6 +162,52 @@ def test_one_state_has_one_stack_and_down_ends_it() -> None:
         again = here.run("down")
         assert again.returncode == 0
         assert "nothing runs" in again.stdout
+
+
+def test_one_state_has_one_stack_whatever_the_run_folder_and_down_finds_it() -> None:
+    with stack(workers=1) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        here.up()
+        pids = here.pids()
+        here.environ = here.environ | {"HEDGEROW_RUN": str(here.base / "other")}
+        second = here.run("up", "--port", str(free_port()))
+        assert (second.returncode, second.stderr.count("\n")) == (2, 1)
+        assert "is in use by a running stack" in second.stderr
+        assert here.run("down").stdout == "stopped\n"
+        assert not any(map(is_alive, pids))
+
+
+def test_two_starts_at_once_share_no_port() -> None:
+    with stack(workers=1) as one, stack(workers=1) as two:
+        first = free_port(3)
+        for here, name in ((one, "one"), (two, "two")):
+            here.environ["HEDGEROW_FIRST_ADDRESS"] = str(first)
+            drop(here.apps, "count", COUNTER % name)
+        starts = [threading.Thread(target=here.up) for here in (one, two)]
+        for start in starts:
+            start.start()
+        for start in starts:
+            start.join()
+        assert {get(one.port, "/count/") for _ in range(8)} == {(200, b"one")}
+        assert {get(two.port, "/count/") for _ in range(8)} == {(200, b"two")}
+        ports = [here.status()["replicas"][0]["addresses"][0]["address"] for here in (one, two)]
+        assert len(set(ports)) == 2
+
+
+def test_the_front_may_have_the_first_address_port_and_a_closed_terminal_ends_all() -> None:
+    with stack(workers=1) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        here.port = here.first  # the front's port is where the addresses would begin
+        ours, theirs = pty.openpty()
+        command = here.command("up", "--port", str(here.port), "--workers", "1")
+        process = subprocess.Popen(command, env=here.environ, stdin=theirs, stdout=theirs, stderr=theirs, text=True)
+        here.process = process
+        os.close(theirs)
+        until(lambda: get(here.port, "/count/") == (200, b"one"), 20, "it answers")
+        pids = here.pids()
+        os.close(ours)
+        assert here.stop(signal.SIGHUP) == 0
+        assert not any(map(is_alive, pids))
 
 
 def test_a_taken_port_is_one_sentence() -> None:

@@ -106,7 +106,7 @@ def _serve(settings: Settings, running: stack.Stack, signals: Signals, began: fl
     logs = supervisor.log_folder(settings)
     while running.is_running and not signals.count:
         time.sleep(POLL_S)
-        if not told and running.is_ready() and not local.is_free("0.0.0.0", settings.port):  # noqa: S104
+        if not told and running.is_ready() and running.front_listens:
             told = True
             _tell_ready(settings, running, time.monotonic() - began)
         elif not told and time.monotonic() > patient_until:

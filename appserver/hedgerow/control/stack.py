@@ -181,8 +181,12 @@ class Stack:
 
     @property
     def listens(self) -> bool:
-        """Whether each address is held by its keeper, so that nobody else can have its port."""
-        return not self._unkept()
+        """Whether each address is held by its keeper and the front listens: nobody else can have these ports."""
+        return not self._unkept() and self.front_listens
+
+    @property
+    def front_listens(self) -> bool:
+        return not local.is_free("0.0.0.0", self._settings.port)  # noqa: S104 - where the front listens
 
     def lost_ports(self) -> list[int]:
         """The addresses' ports that somebody else has."""
