@@ -80,7 +80,10 @@ class _Transport(xmlrpc.client.Transport):
         self.path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return UnixConnection(self.path, timeout_s=5.0)
+        self.close()
+        connection = UnixConnection(self.path, timeout_s=5.0)
+        self._connection = host, connection  # the base class closes it when a call fails
+        return connection
 
 
 def _info(told: dict[str, Any]) -> ProcessInfo:

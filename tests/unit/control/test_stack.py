@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hedgerow.config import Settings
 from hedgerow.control import stack
 from hedgerow.errors import UserError
 
@@ -74,3 +76,27 @@ def test_one_start_at_a_time_chooses_ports(tmp_path: Path) -> None:
     first.give()
     second.take(patience_s=0.2)
     second.give()
+
+
+def test_a_port_that_somebody_else_was_quicker_to_take_is_named(tmp_path: Path, run: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        apps = tmp_path / "apps"
+        apps.mkdir()
+        settings = Settings(apps=apps, state=tmp_path, run=run, workers=1, first_address=port, replica="r1")
+        hold = stack.Hold(tmp_path)
+        assert hold.take(run)
+        started = stack.Stack(settings, stack.prepare(settings), hold)
+        try:
+            end = time.monotonic() + 20
+            while started.is_running and time.monotonic() < end:
+                time.sleep(0.05)
+            assert not started.is_running
+            assert not started.listens
+            assert started.lost_ports() == [port]
+        finally:
+            started.kill()
+            started.wait()
+    assert "Address already in use" in (tmp_path / "logs" / "r1" / "supervisord.log").read_text()
