@@ -31,12 +31,16 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+_started: list[Worker] = []
+
+
 class Worker:
     """One worker process. `stdout` is a file, or a pipe that the test may leave unread."""
 
     def __init__(self, run: Path, apps: Mapping[str, Path], listener: socket.socket, slot: str, **options: Any) -> None:
         self.run = run
         self.listener = listener
+        _started.append(self)
         self.address: tuple[str, int] = listener.getsockname()
         self.log = run / f"{slot}.log"
         self.control_path = run / f"8001-{slot}.sock"
@@ -126,7 +130,14 @@ def listening() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = probe.getsockname()
     with socket.create_server(address, backlog=128) as listener:
-        yield listener
+        try:
+            yield listener
+        finally:
+            for worker in [worker for worker in _started if worker.listener is listener]:
+                _started.remove(worker)
+                if worker.process.poll() is None:  # a test that failed midway
+                    worker.process.kill()
+                    worker.process.wait()
 
 
 @contextmanager
