@@ -25,8 +25,8 @@ from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .endpoint import serve_status
 from .observe import Observer, Seen
-from .plan import Content, plan_path, write_plan
-from .supervisor import ProcessInfo, Supervisor, importing_file, slot_socket
+from .plan import Content, importing_file, plan_path, slot_socket, write_plan
+from .supervisor import ProcessInfo, Supervisor
 from .watch import Watch
 
 LOOK_S = 2.0

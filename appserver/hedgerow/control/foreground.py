@@ -15,8 +15,7 @@ from ..config import Settings
 from ..errors import UserError
 from ..hosting.manifest import FILE_NAME
 from . import client, process, tree
-from .plan import Content, Plan, plan_path, write_plan
-from .supervisor import slot_socket
+from .plan import Content, Plan, plan_path, slot_socket, write_plan
 from .watch import Watch
 
 LOOK_S = 0.3

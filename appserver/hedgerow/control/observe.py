@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from . import client
-from .plan import SLOTS, Plan, PlanError, plan_path, read_plan
+from .plan import SLOTS, Plan, PlanError, importing_file, plan_path, read_plan, slot_socket
 from .policy import AddressView, SlotView
-from .supervisor import ProcessInfo, importing_file, slot_socket
+from .supervisor import ProcessInfo
 
 
 @dataclass(frozen=True)

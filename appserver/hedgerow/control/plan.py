@@ -89,6 +89,16 @@ def plan_path(run: Path, address: str) -> Path:
     return run / "plans" / f"{address}.json"
 
 
+def slot_socket(run: Path, address: str, slot: str) -> Path:
+    """The control socket of the worker in a slot."""
+    return run / f"{address}-{slot}.sock"
+
+
+def importing_file(run: Path, address: str, slot: str) -> Path:
+    """Where the worker in a slot names the app that it is loading; gone once it is ready."""
+    return run / f"{address}-{slot}.importing"
+
+
 def read_plan(path: Path) -> Plan:
     """Raises PlanError, with the file's name and what is wrong with it."""
     try:

@@ -15,6 +15,7 @@ from ..config import Settings
 from ..errors import UserError
 from . import client, local, process, supervisor
 from .client import ControlError
+from .plan import SLOTS, slot_socket
 
 POLL_S = 0.1
 KILLED_S = 20.0
@@ -221,7 +222,7 @@ class Stack:
 def is_healthy(settings: Settings) -> str | None:
     """None when each address has a worker that serves; else a sentence. Asks the workers, not the deployer."""
     for address in settings.addresses:
-        sockets = [supervisor.slot_socket(settings.run, address, slot) for slot in ("a", "b")]
+        sockets = [slot_socket(settings.run, address, slot) for slot in SLOTS]
         if not any(client.is_ready(path) for path in sockets):
             return f"address {address} has no worker that is ready"
     return None

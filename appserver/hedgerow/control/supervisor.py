@@ -145,16 +145,6 @@ def log_folder(settings: Settings) -> Path:
     return settings.state / "logs" / settings.replica
 
 
-def slot_socket(run: Path, address: str, slot: str) -> Path:
-    """The control socket of the worker in a slot."""
-    return run / f"{address}-{slot}.sock"
-
-
-def importing_file(run: Path, address: str, slot: str) -> Path:
-    """Where the worker in a slot names the app that it is loading; gone once it is ready."""
-    return run / f"{address}-{slot}.importing"
-
-
 def check_paths(settings: Settings) -> None:
     """Fails before anything starts if a socket's path would be too long for the kernel."""
     longest = settings.run / "supervisor.sock.1234567"  # supervisord binds beside the name, with its process id

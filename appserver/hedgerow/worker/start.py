@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..config import Settings
-from ..control.plan import Content, PlanError, read_plan
+from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
 from ..hosting import imports
 from ..hosting.host import Host, host_callable, load_host
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     worker = Worker(settings, plan.address, slot, entry.generation, queue, streams)
     status = 0
     try:
-        importing = settings.run / f"{plan.address}-{slot}.importing"
+        importing = importing_file(settings.run, plan.address, slot)
         host = _load(entry.content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
         importing.unlink(missing_ok=True)
         _tell_errors(host, queue)

@@ -20,6 +20,7 @@ import gevent
 from gevent.event import Event
 
 from ..config import Settings
+from ..control.plan import slot_socket
 from ..hosting.gate import Gate
 from ..hosting.host import Host
 from ..http.request import Request
@@ -152,7 +153,7 @@ class Worker:
 
     @property
     def _control_path(self) -> str:
-        return str(self._settings.run / f"{self._address}-{self._slot}.sock")
+        return str(slot_socket(self._settings.run, self._address, self._slot))
 
     def _open_control(self) -> Server:
         """The control socket appears only now: whoever finds it finds a worker that is ready."""
