@@ -53,14 +53,37 @@ class Settings:
     head_timeout_s: float = _option(
         20.0, "how long the head of a request may take to arrive", "s", limits=(0.01, HOUR_S)
     )
+    body_idle_timeout_s: float = _option(
+        60.0, "how long an app waits for the next bytes of a request's body", "s", limits=(0.01, HOUR_S)
+    )
+    body_timeout_s: float = _option(
+        4.0 * HOUR_S, "how long a request's body may take to arrive whole; 0: any time", "s", limits=(0, 24 * HOUR_S)
+    )
+    write_timeout_s: float = _option(
+        60.0, "how long an app waits for a client that takes nothing of its answer", "s", limits=(0.01, HOUR_S)
+    )
+    linger_s: float = _option(
+        30.0, "how long a client may go on to send behind the last answer, so that it reads it", "s", limits=(0, HOUR_S)
+    )
     app_running: int = _option(
         1000, "requests of one app that run at once in a worker; one more is refused before entry", limits=(1, 10**6)
     )
     log_queue_lines: int = _option(
         10_000, "log lines that wait for a slow reader of stdout; one more is dropped and counted", limits=(1, 10**7)
     )
-    max_head_bytes: int = _option(65_536, "request line and headers", "bytes", limits=(256, 2**24))
-    max_body_bytes: int = _option(2 * 1024**3, "request body", "bytes", limits=(0, 2**62))
+    max_head_bytes: int = _option(65_536, "request line and headers; beyond it 431", "bytes", limits=(256, 2**24))
+    max_target_bytes: int = _option(16_384, "the request's target; beyond it 414", "bytes", limits=(1, 2**24))
+    max_headers: int = _option(100, "header lines of a request; beyond it 431", "lines", limits=(1, 10**5))
+    max_body_bytes: int = _option(2 * 1024**3, "request body; beyond it 413", "bytes", limits=(0, 2**62))
+    max_drain_bytes: int = _option(
+        2**20, "of a body that the app did not read, read over to keep the connection", "bytes", limits=(0, 2**40)
+    )
+    max_connections: int = _option(
+        16_384, "client connections of a worker; one more is refused with 503", "connections", limits=(1, 10**6)
+    )
+    max_requests_per_connection: int = _option(
+        100_000, "requests of one connection; the last answer closes it; 0: any number", "requests", limits=(0, 10**9)
+    )
     access_log: bool = _option(True, "one line a request")
 
     @classmethod

@@ -25,7 +25,7 @@ def test_every_number_has_limits_and_its_default_keeps_them() -> None:
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "-0.5", "1e300"])
-@pytest.mark.parametrize("name", ["DRAIN_S", "KEEPALIVE_S", "HEAD_TIMEOUT_S"])
+@pytest.mark.parametrize("name", ["DRAIN_S", "KEEPALIVE_S", "HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "LINGER_S"])
 def test_a_time_without_sense_is_refused(name: str, value: str) -> None:
     with pytest.raises(UserError, match=f"^HEDGEROW_{name}={float(value)}: not between".replace("+", r"\+")):
         Settings.from_env({f"HEDGEROW_{name}": value})
