@@ -18,6 +18,7 @@ from greenlet import getcurrent, greenlet
 from ..errors import HttpError
 from ..http.reader import RequestReader
 from ..http.response import error_answer
+from .peer import has_gone
 
 if TYPE_CHECKING:
     from .server import Server
@@ -227,11 +228,15 @@ class Connection:
         """Whether a further request may follow: asked when the answer's head is made."""
         return self._keep and not self._expects and not self.server.draining
 
-    def send(self, data: bytes) -> None:
-        """Send all of data, waiting while the client does not take it. Raises ClientGone."""
+    def gone(self) -> bool:
+        """Whether the client has closed its end; asked by apps that would rather not work in vain."""
+        return self.closed or self._torn or has_gone(self._sock)
+
+    def send(self, data: bytes, interim: bool = False) -> None:
+        """Send all of data, waiting while the client does not take it. Raises ClientGone. interim: of a 1xx answer."""
         if self.closed or self._torn:
             raise ClientGone("the connection is closed")
-        if self._expects == INVITATION:
+        if self._expects == INVITATION and not interim:
             self._expects = TOO_LATE
         try:
             sent = self._sock.send(data)
