@@ -13,7 +13,7 @@ from hedgerow.http.reader import RequestReader
 from hedgerow.pep3333.input import BodyInput
 
 BEHIND = b"GET /behind HTTP/1.1\r\nHost: b\r\n\r\n"
-SIZES = st.one_of(st.none(), st.integers(-1, 60))
+SIZES = st.one_of(st.none(), st.integers(-1, 4), st.integers(0, 60))
 CALLS = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["read", "readline", "readlines"]), SIZES),
@@ -22,7 +22,7 @@ CALLS = st.lists(
     max_size=12,
 )
 # Few kinds of bytes, so that lines are many and short.
-BODIES = st.lists(st.sampled_from([b"\n", b"\r\n", b"a", b"b" * 20, b"\0"]), max_size=40).map(b"".join)
+BODIES = st.lists(st.sampled_from([b"\n", b"\r\n", b"a", b"b" * 20, b"\0"]), max_size=15).map(b"".join)
 
 
 def on_the_wire(body: bytes, chunk_sizes: list[int]) -> bytes:
@@ -101,6 +101,15 @@ def test_every_sequence_of_calls_answers_as_a_file_of_the_body_does(
     assert reader.buffered == len(BEHIND)
 
 
+@given(BODIES, st.lists(st.integers(1, 40), min_size=1, max_size=5))
+def test_every_hint_and_every_size_cuts_lines_where_a_file_does(body: bytes, steps: list[int]) -> None:
+    """For all bodies, and each number up to their length: readlines(number) and readline(number) as io.BytesIO's."""
+    for number in range(len(body) + 2):
+        for name in ("readlines", "readline"):
+            stream, _, _ = opened(on_the_wire(body, []), steps)
+            assert call(stream, name, number) == call(io.BytesIO(body), name, number)
+
+
 @given(
     BODIES.filter(bool), st.lists(st.integers(1, 30), max_size=4), st.lists(st.integers(1, 40), min_size=1), CALLS,
     st.data(),
@@ -119,3 +128,21 @@ def test_a_body_cut_short_raises_and_never_looks_whole(
         for name, size in calls:
             assert call(stream, name, size) == call(model, name, size)
         stream.read()
+
+
+@given(BODIES, st.lists(st.tuples(st.sampled_from(["read", "readline"]), st.integers(0, 30)), max_size=12))
+def test_nothing_is_waited_for_that_was_not_asked_for(body: bytes, calls: list[tuple[str, int]]) -> None:
+    """For all bodies that arrive byte by byte and all sized reads: as many bytes were taken off the connection as were
+    answered, or the body was at its end. Who reads a message of known size must not wait for the byte behind it.
+    """
+    given_out = 0
+
+    def more() -> bytes:
+        nonlocal given_out
+        given_out += 1
+        return body[given_out - 1 : given_out]
+
+    stream, answered = BodyInput(more), 0
+    for name, size in calls:
+        answered += len(getattr(stream, name)(size))
+        assert given_out == answered or given_out > len(body)
