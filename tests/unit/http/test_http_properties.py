@@ -17,9 +17,12 @@ from hedgerow.errors import HttpError
 from hedgerow.http.body import ChunkedDecoder, LengthDecoder
 from hedgerow.http.reader import RequestReader
 
-METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"])
 TCHARS = "!#$%&'*+-.^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # all but the underscore
-PATHS = st.text("".join(map(chr, range(0x21, 0x7F))), max_size=40).map(lambda text: "/" + text)
+METHODS = st.one_of(
+    st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"]),
+    st.text(TCHARS + "_", min_size=1, max_size=32).filter(lambda name: name != "CONNECT"),
+)
+PATHS = st.text("".join(map(chr, range(0x21, 0x7F))).replace("#", ""), max_size=40).map(lambda text: "/" + text)
 VALUES = st.text("".join(map(chr, [9, *range(0x20, 0x7F), *range(0x80, 0x100)])), max_size=40).map(
     lambda text: text.strip(" \t")
 )
