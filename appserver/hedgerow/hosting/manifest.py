@@ -69,6 +69,10 @@ def _check_data(entries: tuple[str, ...]) -> str | None:
     return None
 
 
+def _check_flag(_: bool) -> str | None:
+    return None
+
+
 def _option(default: Any, help: str, check: Check) -> Any:
     return field(default=default, metadata={"help": help, "check": check})
 
@@ -85,6 +89,9 @@ class Manifest:
     )
     host: str | None = _option(None, "host name that the app answers; default: every host", _check_host)
     data: tuple[str, ...] = _option((), "paths in the folder that the app writes; kept across releases", _check_data)
+    server_timing: bool = _option(
+        False, "whether each answer tells in Server-Timing how long the app took until its head was sent", _check_flag
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:

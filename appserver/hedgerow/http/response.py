@@ -1,16 +1,17 @@
 """Answers to bytes: the head of a response, and how its body is framed (RFC 9112 sections 4 and 6).
 
 `ResponseHead` decides once, from what the app said and what the request allows; the caller sends `head` and wraps
-blocks as `framing` says.
+blocks as `framing` says. No text of an app's gets into a head unchecked.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from ..errors import HttpError
-from .grammar import CONTROL, TOKEN
+from .grammar import CONTROL, STATUS, TOKEN
 
 Headers = list[tuple[str, str]]
 
@@ -26,62 +27,127 @@ class BodyFraming(enum.Enum):
     CLOSE = "close"  # the end of the connection is the end of the body
 
 
-class _Kind(enum.IntEnum):
-    PLAIN = 0
-    DROPPED = 1
-    LENGTH = 2
-    DATE = 3
-    SERVER = 4
+NONE, LENGTH, CHUNKED, CLOSE = BodyFraming  # a look-up in the enumeration costs more than all else around it
 
+# What is done with a field of the app's.
+_PLAIN, _DROPPED, _LENGTH, _DATE, _SERVER = range(5)
 
 # Hop-by-hop fields are ours to send (RFC 9110 section 7.6.1). X-Accel-* steers nginx and belongs to the worker; only
-# the wish not to be
-# buffered is an app's.
+# the wish not to be buffered is an app's.
 _SPECIAL = {
-    "connection": _Kind.DROPPED,
-    "keep-alive": _Kind.DROPPED,
-    "proxy-connection": _Kind.DROPPED,
-    "te": _Kind.DROPPED,
-    "trailer": _Kind.DROPPED,
-    "transfer-encoding": _Kind.DROPPED,
-    "upgrade": _Kind.DROPPED,
-    "content-length": _Kind.LENGTH,
-    "date": _Kind.DATE,
-    "server": _Kind.SERVER,
-    "x-accel-buffering": _Kind.PLAIN,
+    "connection": _DROPPED,
+    "keep-alive": _DROPPED,
+    "proxy-authenticate": _DROPPED,  # with the next one: of PEP 3333's list, in wsgiref.util.is_hop_by_hop
+    "proxy-authorization": _DROPPED,
+    "proxy-connection": _DROPPED,
+    "te": _DROPPED,
+    "trailer": _DROPPED,
+    "trailers": _DROPPED,
+    "transfer-encoding": _DROPPED,
+    "upgrade": _DROPPED,
+    "content-length": _LENGTH,
+    "date": _DATE,
+    "server": _SERVER,
+    "x-accel-buffering": _PLAIN,
 }
-_KINDS: dict[str, _Kind] = {}  # names as apps write them; bounded, since an app can make them up
-_MAX_KINDS = 2000
+
+# Statuses whose answers have no body, or none to speak of; every other is usual.
+_USUAL, _NO_CONTENT, _RESET_CONTENT, _NOT_MODIFIED = 0, 204, 205, 304
+
+# Names and statuses as apps write them, checked once: what is done with the field and how its line begins; what the
+# status means for the body and its line. Bounded, since an app can make them up.
+_FIELDS: dict[str, tuple[int, str]] = {}
+_STATUSES: dict[str, tuple[int, str]] = {}
+_MAX_LEARNT = 2000
+_MAX_LEARNT_CHARS = 64
 
 
-def _learn(name: str) -> _Kind:
-    """The kind of a name not met yet. Raises ValueError for what is no token (RFC 9110 section 5.6.2)."""
-    if TOKEN.fullmatch(name) is None:
+def _learn_field(name: str) -> tuple[int, str]:
+    if not isinstance(name, str) or TOKEN.fullmatch(name) is None:  # RFC 9110 section 5.6.2
         raise ValueError(f"{name!r} is no header name")
     lower = name.lower()
-    kind = _SPECIAL.get(lower, _Kind.DROPPED if lower.startswith("x-accel-") else _Kind.PLAIN)
-    if len(_KINDS) < _MAX_KINDS:
-        _KINDS[name] = kind
-    return kind
+    kind = _SPECIAL.get(lower, _DROPPED if lower.startswith("x-accel-") else _PLAIN)
+    entry = (kind, "".join(("\r\n", name, ": ")))
+    if len(_FIELDS) < _MAX_LEARNT and len(name) <= _MAX_LEARNT_CHARS:
+        _FIELDS["".join((name,))] = entry
+    return entry
+
+
+def _learn_status(status: str) -> tuple[int, str]:
+    if not isinstance(status, str) or STATUS.match(status) is None:
+        raise ValueError(f"the status {status!r} is not three digits from 200 to 599, a space and a reason")
+    code = int(status[:3])
+    entry = (
+        code if code in (_NO_CONTENT, _RESET_CONTENT, _NOT_MODIFIED) else _USUAL,
+        "HTTP/1.1 " + _checked("the status", status),
+    )
+    if len(_STATUSES) < _MAX_LEARNT and len(status) <= _MAX_LEARNT_CHARS:
+        _STATUSES["".join((status,))] = entry
+    return entry
+
+
+def _checked(what: str, value: str) -> str:
+    """`value` as an exact str that can stand in a line. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {type(value).__name__}, not str")
+    value = "".join((value,))  # of a subclass only the text, whatever its methods say
+    if CONTROL.search(value) is not None:
+        raise ValueError(f"a control character in {what}: {value!r}")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has characters that are not in latin-1: {value!r}") from None
+    return value
 
 
 class ResponseHead:
-    """The head of one answer.
+    """The head of one answer, made in two steps.
 
-    head: its bytes; framing: of the body; length: the body's length in bytes where the head says one, else None;
-    close: whether the connection ends behind it. status: as the app gave it, e.g. `200 OK`; headers: pairs of native
-    strings; known_length: the body's length if the caller knows it and the app did not say; date: the value of a Date
-    field; own_headers: lines of the server's own, sent as they are. Raises ValueError for what must not stand in a
-    head.
+    The first checks what the app said, while the app is still there to be told. status: e.g. `200 OK`; headers: pairs
+    of native strings. Raises ValueError for what must not stand in a head. dropped: names of fields that are not the
+    app's to send; length: the body's length in bytes where the head says one, else None.
+
+    `settle`, when the first byte of the answer is due, gives head: its bytes; framing: of the body; close: whether the
+    connection ends behind it.
     """
 
-    __slots__ = ("close", "framing", "head", "length")
+    __slots__ = ("_has_date", "_has_server", "_kind", "_text", "close", "dropped", "framing", "head", "length")
 
-    def __init__(
+    def __init__(self, status: str, headers: Headers) -> None:
+        kind, line = _STATUSES.get(status) or _learn_status(status)
+        self._kind = kind
+        self.length: int | None = None
+        self.dropped: tuple[str, ...] = ()
+        self._has_date = self._has_server = False
+        parts = [line]
+        for name, text in headers:
+            kind, line = _FIELDS.get(name) or _learn_field(name)
+            exact = type(text) is str and text.isascii() and text.isprintable()  # quick, and true of nearly every one
+            value = text if exact else _checked(name, text)
+            if kind == _PLAIN:
+                parts.append(line)
+                parts.append(value)
+            elif kind == _LENGTH:
+                self._take_length(value)
+            elif kind == _DROPPED:
+                self.dropped += (name,)
+            else:
+                parts.append(line)
+                parts.append(value)
+                self._has_date = self._has_date or kind == _DATE
+                self._has_server = self._has_server or kind == _SERVER
+        self._text = "".join(parts)
+
+    def _take_length(self, value: str) -> None:
+        if not (value.isascii() and value.isdigit()):
+            raise ValueError(f"Content-Length {value!r} is not a number")
+        length = int(value)
+        if self.length is not None and self.length != length:
+            raise ValueError(f"two different lengths: Content-Length {self.length} and {length}")
+        self.length = length
+
+    def settle(
         self,
-        status: str,
-        headers: Headers,
-        *,
         method: str,
         http11: bool,
         keep_alive: bool,
@@ -89,73 +155,59 @@ class ResponseHead:
         known_length: int | None = None,
         own_headers: tuple[str, ...] = (),
     ) -> None:
-        length: int | None = None
-        lines = [f"HTTP/1.1 {status}"]
-        has_date = has_server = False
-        for name, value in headers:
-            kind = _KINDS.get(name)
-            if kind is None:
-                kind = _learn(name)
-            if kind:
-                if kind is _Kind.DROPPED:
-                    continue
-                if kind is _Kind.LENGTH:
-                    length = _parse_length(value)
-                    continue
-                has_date = has_date or kind is _Kind.DATE
-                has_server = has_server or kind is _Kind.SERVER
-            lines.append(f"{name}: {value}")
-        if not has_date:
-            lines.append(f"Date: {date}")
-        if not has_server:
-            lines.append("Server: hedgerow")
-        if length is None and known_length is not None and _may_tell_length(status, method, known_length):
-            length = known_length
-        self.length = length
-        self.framing = framing = _frame(status, method, http11, length)
-        if length is not None and not status.startswith("204"):
-            lines.append(f"Content-Length: {length}")
-        elif framing is BodyFraming.CHUNKED:
-            lines.append("Transfer-Encoding: chunked")
-        self.close = not keep_alive or framing is BodyFraming.CLOSE
+        """Frame the body, and make the bytes.
+
+        method, http11: of the request; keep_alive: whether a further one may follow; date: the value of a Date field;
+        known_length: the body's length if the caller knows it and the app did not say; own_headers: lines of the
+        server's own, sent as they are.
+        """
+        if self._kind == _USUAL and method != "HEAD":
+            if self.length is None:
+                self.length = known_length
+            self.framing = LENGTH if self.length is not None else CHUNKED if http11 else CLOSE
+        else:
+            self.framing = NONE
+            self._settle_bodyless(known_length)
+        self.close = not keep_alive or self.framing is CLOSE
+        dated = "" if self._has_date else f"\r\nDate: {date}"
+        served = "" if self._has_server else "\r\nServer: hedgerow"
+        framed = connection = own = ""
+        if self.length is not None:
+            framed = f"\r\nContent-Length: {self.length}"
+        elif self.framing is CHUNKED:
+            framed = "\r\nTransfer-Encoding: chunked"
         if self.close:
-            lines.append("Connection: close")
+            connection = "\r\nConnection: close"
         elif not http11:
-            lines.append("Connection: keep-alive")
-        lines.extend(own_headers)
-        if not "".join(lines).isprintable():  # quick, and true of nearly every head
-            _check_lines(lines)
-        lines.append("\r\n")
-        self.head = "\r\n".join(lines).encode("latin-1")
+            connection = "\r\nConnection: keep-alive"
+        if own_headers:
+            own = "\r\n" + "\r\n".join(own_headers)
+        self.head = f"{self._text}{dated}{served}{framed}{connection}{own}\r\n\r\n".encode("latin-1")
+
+    def _settle_bodyless(self, known_length: int | None) -> None:
+        """What Content-Length says where no body follows (RFC 9110 section 8.6).
+
+        For HEAD it is the length that GET would send, which an app that returned nothing has not told; 304 leaves it
+        to the app; 204 must not have it; 205 has an empty body.
+        """
+        if self._kind == _NO_CONTENT:
+            self.length = None
+        elif self._kind == _RESET_CONTENT:
+            self.length = 0
+        elif self._kind == _USUAL and self.length is None and known_length:
+            self.length = known_length
 
 
-def _check_lines(lines: list[str]) -> None:
-    for line in lines:
-        if CONTROL.search(line):
-            raise ValueError(f"a status or header with a control character: {line!r}")
-
-
-def _parse_length(value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise ValueError(f"Content-Length {value!r} is not a number")
-    return int(value)
-
-
-def _may_tell_length(status: str, method: str, known_length: int) -> bool:
-    """Whether the length of what the app returned is the length of the representation.
-
-    Not where the app returned nothing because nothing would be sent: for HEAD and 304 the field tells what GET would
-    send.
-    """
-    return known_length > 0 or not (method == "HEAD" or status.startswith(("204", "304")))
-
-
-def _frame(status: str, method: str, http11: bool, length: int | None) -> BodyFraming:
-    if method == "HEAD" or status.startswith(("1", "204", "304")):
-        return BodyFraming.NONE
-    if length is not None:
-        return BodyFraming.LENGTH
-    return BodyFraming.CHUNKED if http11 else BodyFraming.CLOSE
+def early_hints(headers: Iterable[tuple[str | bytes, str | bytes]]) -> bytes:
+    """A whole 103 answer (RFC 8297). Fields are checked as in the final head; text may also come as latin-1 bytes."""
+    parts = ["HTTP/1.1 103 Early Hints"]
+    for name, text in headers:
+        kind, line = _learn_field(name.decode("latin-1") if isinstance(name, bytes) else name)
+        value = _checked("an early hint", text.decode("latin-1") if isinstance(text, bytes) else text)
+        if kind == _PLAIN:
+            parts += (line, value)
+    parts.append("\r\n\r\n")
+    return "".join(parts).encode("latin-1")
 
 
 def chunk(block: bytes) -> bytes:
@@ -167,13 +219,6 @@ def error_answer(error: HttpError, date: str) -> bytes:
     """The whole answer to a request that could not be understood; the connection ends behind it."""
     phrase = HTTPStatus(error.status).phrase
     body = f"{error.status} {phrase}\n{error.reason}\n".encode()
-    head = ResponseHead(
-        f"{error.status} {phrase}",
-        [("Content-Type", "text/plain; charset=utf-8")],
-        method="GET",
-        http11=True,
-        keep_alive=False,
-        date=date,
-        known_length=len(body),
-    )
+    head = ResponseHead(f"{error.status} {phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+    head.settle("GET", True, False, date, len(body))
     return head.head + body

@@ -1,22 +1,36 @@
 """The server side of PEP 3333: call the app, and send what comes back, to the letter of the framing.
 
-One `Exchange` a request. What it must not know: sockets and greenlets. It sends through `send(bytes)`, which waits
-where it has to and raises OSError when the client has gone.
+One `Exchange` a request. What it must not know: sockets, greenlets and clocks. It knows the client by four verbs, of
+which `send` waits where it has to and raises OSError when the client has gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from ..http.grammar import STATUS
 from ..http.request import Request
-from ..http.response import LAST_CHUNK, BodyFraming, Headers, ResponseHead, chunk
-from .environ import Environ
+from ..http.response import CHUNKED, LAST_CHUNK, LENGTH, NONE, Headers, ResponseHead, chunk, early_hints
+from .environ import Environ, FileWrapper
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+MAX_JOINED_BYTES = 65_536  # a larger block is not copied behind its head to leave in one send
+
+
+class Client(Protocol):
+    """Who gets the answer."""
+
+    def send(self, data: bytes, interim: bool = False) -> None:
+        """Send all of data; interim: of a 1xx answer, behind which the answer itself is still to come."""
+
+    def may_keep(self) -> bool:
+        """Whether a further request may follow on the connection."""
+
+    def gone(self) -> bool:
+        """Whether the client has closed its end."""
 
 
 class AppError(Exception):
@@ -26,46 +40,37 @@ class AppError(Exception):
 class Exchange:
     """One request's answer, from start_response to the last byte.
 
-    request: what is answered; keep_alive: whether the connection may go on behind it; date: for the Date field; send:
-    see the module's docstring; own_headers: whole lines of the server's own, which no app can send. Afterwards:
-    status (text, or '' if nothing was sent), sent_bytes of body, complete (whether all of the answer was sent), close
+    request: what is answered; client: who gets it; date: for the Date field; own_headers: whole lines of the server's
+    own, which no app can send; timing: asked for one more such line when the app's head is made. Afterwards: status
+    (text, or '' if nothing was sent), sent_bytes of body, complete (whether all that the head promised was sent), close
     (whether the connection has to end).
     """
 
+    # fmt: off
     __slots__ = (
-        "_date",
-        "_headers",
-        "_keep_alive",
-        "_left",
-        "_over",
-        "_own_headers",
-        "_request",
-        "_send",
-        "_status",
-        "close",
-        "complete",
-        "head",
-        "sent_bytes",
+        "_client", "_date", "_left", "_over", "_own_headers", "_request", "_said", "_status", "_timing", "close",
+        "complete", "head", "sent_bytes",
     )
+    # fmt: on
 
     def __init__(
         self,
         request: Request,
-        keep_alive: Callable[[], bool],
+        client: Client,
         date: str,
-        send: Callable[[bytes], None],
         own_headers: tuple[str, ...] = (),
+        timing: Callable[[], str] | None = None,
     ) -> None:
         self._request = request
-        self._own_headers = own_headers
-        self._send = send
+        self._client = client
         self._date = date
+        self._own_headers = own_headers
+        self._timing = timing
         self._status = ""
-        self._headers: Headers | None = None
-        self._left: int | None = None
-        self.head: ResponseHead | None = None
-        self._keep_alive = keep_alive
+        self._said: ResponseHead | None = None  # by the app's last start_response
+        self._left: int | None = None  # bytes that the head promised and that are not sent
         self._over = False
+        self.head: ResponseHead | None = None  # as sent
         self.close = True
         self.complete = False
         self.sent_bytes = 0
@@ -80,6 +85,8 @@ class Exchange:
 
         Raises whatever the app raises, AppError when it broke the rules, OSError when the client has gone.
         """
+        environ["wsgi.early_hints"] = self.early_hints
+        environ["hedgerow.client_disconnected"] = self.client_disconnected
         try:
             blocks = app(environ, self.start_response)
             try:
@@ -91,37 +98,37 @@ class Exchange:
         finally:
             self._over = True
 
-    def _send_blocks(self, blocks: Iterable[bytes]) -> None:
-        if isinstance(blocks, (list, tuple)) and len(blocks) == 1 and self.head is None:
-            self._send_whole(blocks[0])
-            return
-        for block in blocks:
-            if block:
-                self.write(block)
-                if self._is_bodyless():
-                    break  # HEAD of a stream that never ends must end
-        self.finish()
+    # What the app is given.
 
     def start_response(self, status: str, headers: Headers, exc_info: ExcInfo | None = None) -> Callable[[bytes], None]:
-        """PEP 3333, "The start_response() Callable"."""
-        self._check_not_over()
-        if exc_info is not None:
+        """PEP 3333, "The start_response() Callable". What is wrong is told here, while the app is running."""
+        if self._over:
+            raise AppError(_OVER)
+        if exc_info:
             try:
-                if self.head is not None and exc_info[1] is not None:
+                if self.head is not None:
+                    if exc_info[1] is None:
+                        raise AppError("start_response was called again when the head had been sent")
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # breaks the cycle through the traceback's frames
-        elif self._headers is not None:
+            self._said = None
+        elif self._said is not None:
             raise AppError("start_response was called a second time without exc_info")
-        if STATUS.match(status) is None:
-            raise AppError(f"the status {status!r} is not three digits, a space and a reason")
+        try:
+            self._said = ResponseHead(status, headers)
+        except ValueError as error:
+            raise AppError(str(error)) from None
         self._status = status
-        self._headers = list(headers)
         return self.write
 
     def write(self, block: bytes) -> None:
-        """Send one block of the body, with the head in front of the first one."""
-        self._check_not_over()
+        """Send one block of the body, with the head in front of the first one.
+
+        What goes beyond Content-Length is not sent, and is an error.
+        """
+        if self._over:
+            raise AppError(_OVER)
         if not isinstance(block, bytes):
             raise AppError(f"a block of the body is {type(block).__name__}, not bytes")
         if not block:
@@ -131,23 +138,61 @@ class Exchange:
         if head is None:
             head = self._make_head(None)
             prefix = head.head
-        if head.framing is BodyFraming.NONE:
-            if prefix:
-                self._send(prefix)
+        if head.framing is NONE:
+            self._send_bare(head, prefix)
+        elif self._left is None:
+            self._send(prefix, chunk(block) if head.framing is CHUNKED else block, len(block))
+        elif len(block) <= self._left:
+            self._send_promised(head, prefix, block)
+        else:
+            self._send_promised(head, prefix, block[: self._left])
+            raise AppError("the body is longer than its Content-Length")
+
+    def early_hints(self, headers: Headers) -> None:
+        """`wsgi.early_hints`: send a 103 answer; nothing is sent to HTTP/1.0, or when the answer itself has begun."""
+        if self.head is None and not self._over and self._request.http11:
+            self._client.send(early_hints(headers), True)
+
+    def client_disconnected(self) -> bool:
+        """`hedgerow.client_disconnected`: whether nobody waits for the answer any more.
+
+        Over TCP a client that has closed only its sending half looks the same as one that has gone.
+        """
+        return self._over or self._client.gone()
+
+    # Steps of run.
+
+    def _send_blocks(self, blocks: Iterable[bytes]) -> None:
+        kind = type(blocks)
+        if (kind is list or kind is tuple) and len(blocks) == 1 and self.head is None:  # type: ignore[arg-type]
+            self._send_whole(blocks[0])  # type: ignore[index]
             return
-        if self._left is not None:
-            if len(block) > self._left:
-                self._send_last(prefix, block[: self._left])
-                raise AppError("the body is longer than its Content-Length")
-            self._left -= len(block)
-        self.sent_bytes += len(block)
-        if head.framing is BodyFraming.CHUNKED:
-            block = chunk(block)
-        # One send for the head and what comes first; a large block is not copied for it.
-        if prefix and len(block) > 65_536:
-            self._send(prefix)
-            prefix = b""
-        self._send(prefix + block if prefix else block)
+        if kind is FileWrapper:
+            blocks = blocks.blocks(self._promised())  # type: ignore[attr-defined]
+        for block in blocks:
+            self.write(block)
+            if self.head is not None and self.head.framing is NONE:
+                break  # HEAD of a stream that never ends must end
+        self.finish()
+
+    def _promised(self) -> int | None:
+        """How much of the body may still be sent, where the app has told."""
+        if self.head is not None:
+            return self._left
+        return None if self._said is None else self._said.length
+
+    def _send_whole(self, body: bytes) -> None:
+        """The usual answer: one block, known to be all. Head and body leave in one send."""
+        if not isinstance(body, bytes):
+            raise AppError(f"a block of the body is {type(body).__name__}, not bytes")
+        head = self._make_head(len(body))
+        if head.framing is LENGTH and head.length == len(body):
+            self._send_promised(head, head.head, body)
+            return
+        # an app's own Content-Length that does not fit, or no body at all: the careful way
+        self._send(head.head, b"", 0)
+        self.write(body)
+        self.finish()
 
     def finish(self) -> None:
         """The body is complete: send what is missing of the answer.
@@ -157,70 +202,65 @@ class Exchange:
         head = self.head
         if head is None:
             head = self._make_head(0)
-            self._send(head.head)
-        if head.framing is BodyFraming.CHUNKED:
-            self._send(LAST_CHUNK)
-        if self._left and head.framing is BodyFraming.LENGTH:
+            self._send(head.head, b"", 0)
+        if head.framing is CHUNKED:
+            self._client.send(LAST_CHUNK)
+        if self._left and head.framing is LENGTH:
             raise AppError(f"the body is {self._left} bytes shorter than its Content-Length")
-        self.complete = True
-        self.close = head.close
-
-    def _is_bodyless(self) -> bool:
-        return self.head is not None and self.head.framing is BodyFraming.NONE
-
-    def _check_not_over(self) -> None:
-        """What an app kept of a request must not reach the next one on the connection, which may be another app's."""
-        if self._over:
-            raise AppError("the request is over: its answer was complete when the app's call and close() had returned")
+        self._end(head)
 
     def answer(self, status: str, headers: Headers, body: bytes) -> None:
         """Send a page of the host instead of the app's answer. Only while nothing is sent."""
         self._over = False
-        self._status, self._headers = status, headers
+        self._timing = None
+        self._status, self._said = status, ResponseHead(status, headers)
         try:
             self._send_whole(body)
         finally:
             self._over = True
 
-    def _send_whole(self, body: bytes) -> None:
-        """The usual answer: one block, known to be all. Head and body leave in one send."""
-        if not isinstance(body, bytes):
-            raise AppError(f"a block of the body is {type(body).__name__}, not bytes")
-        head = self._make_head(len(body))
-        if head.framing is not BodyFraming.LENGTH or head.length != len(body):
-            # an app's own Content-Length that does not fit, or no body at all: the careful way
-            self._send(head.head)
-            self.write(body)
-            self.finish()
-            return
-        self.sent_bytes = len(body)
-        if len(body) > 65_536:
-            self._send(head.head)
-            self._send(body)
-        else:
-            self._send(head.head + body)
+    # Sending.
+
+    def _send_promised(self, head: ResponseHead, prefix: bytes, block: bytes) -> None:
+        """A block that fits into what the head promised; the last of it makes the answer complete, whatever the app
+        does then.
+        """
+        self._left -= len(block)  # type: ignore[operator]
+        self._send(prefix, block, len(block))
+        if not self._left:
+            self._end(head)
+
+    def _send_bare(self, head: ResponseHead, prefix: bytes) -> None:
+        if prefix:
+            self._client.send(prefix)
+        self._end(head)
+
+    def _send(self, prefix: bytes, data: bytes, body_bytes: int) -> None:
+        """One send for the head and what comes first, unless that is large."""
+        self.sent_bytes += body_bytes
+        if prefix and len(data) > MAX_JOINED_BYTES:
+            self._client.send(prefix)
+            prefix = b""
+        if prefix or data:
+            self._client.send(prefix + data if prefix else data)
+
+    def _end(self, head: ResponseHead) -> None:
         self.complete = True
         self.close = head.close
 
-    def _send_last(self, prefix: bytes, block: bytes) -> None:
-        self._left = 0
-        self.sent_bytes += len(block)
-        if prefix or block:
-            self._send(prefix + block)
-
     def _make_head(self, known_length: int | None) -> ResponseHead:
-        if self._headers is None:
+        head = self._said
+        if head is None:
             raise AppError("the app sent a body, or ended, without calling start_response")
+        own_headers = self._own_headers
+        if self._timing is not None:
+            own_headers += (self._timing(),)
         request = self._request
-        self.head = head = ResponseHead(
-            self._status,
-            self._headers,
-            method=request.method,
-            http11=request.http11,
-            keep_alive=self._keep_alive(),
-            date=self._date,
-            known_length=known_length,
-            own_headers=self._own_headers,
-        )
+        head.settle(request.method, request.http11, self._client.may_keep(), self._date, known_length, own_headers)
+        self.head = head
         self._left = head.length
         return head
+
+
+# What an app kept of a request must not reach the next one on the connection, which may be another app's.
+_OVER = "the request is over: its answer was complete when the app's call and close() had returned"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..http.request import Framing, Request
@@ -69,6 +70,16 @@ class FileWrapper:
         if not block:
             raise StopIteration
         return block
+
+    def blocks(self, limit: int | None) -> Iterator[bytes]:
+        """The blocks of the next limit bytes, or of all: no more is read than is sent."""
+        while limit is None or limit > 0:
+            block: bytes = self.file.read(self.block_size if limit is None else min(self.block_size, limit))
+            if not block:
+                return
+            if limit is not None:
+                limit -= len(block)
+            yield block
 
     def close(self) -> None:
         """Close the file."""

@@ -97,7 +97,8 @@ class Router:
         application: Application = app.application  # type: ignore[assignment]
         if self._trust_front:
             application = Forwarded(application)
-        return Target(quote(app.name), application, app.context, app.gate)
+        timed = app.manifest.server_timing
+        return Target(quote(app.name), application, app.context, app.gate, server_timing=timed)
 
 
 def _redirect_page(redirect: Redirect) -> Page:

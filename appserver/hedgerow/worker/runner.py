@@ -12,6 +12,7 @@ import contextvars
 import io
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -35,13 +36,17 @@ _NO_BODY = b""
 
 @dataclass(slots=True)
 class Target:
-    """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log."""
+    """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
+    answers tell how long it took; warned: its author was told of fields that are dropped.
+    """
 
     name: str
     application: Application
     context: contextvars.Context
     gate: Gate
     free: list[Runner] = field(default_factory=list)
+    server_timing: bool = False
+    warned: bool = False
 
 
 @dataclass(slots=True)
@@ -104,7 +109,8 @@ class Runner(greenlet):
         server, connection, request = self.server, job.connection, job.request
         started = time.monotonic()
         request_id.set(job.request_id)
-        exchange = Exchange(request, connection.may_keep, server.date(), connection.send, job.own_headers)
+        timing = partial(_timing_line, started) if job.target.server_timing else None
+        exchange = Exchange(request, connection, server.date(), job.own_headers, timing)
         body = _body(connection, request)
         environ = build(server.environ, request, job.script_name, job.path_info, job.query, connection.peer)
         environ["hedgerow.request_id"] = job.request_id
@@ -120,8 +126,17 @@ class Runner(greenlet):
             if isinstance(body, BodyInput):
                 body.end()
             del environ
+        if exchange.head is not None and exchange.head.dropped and not job.target.warned:
+            self._warn(job.target, exchange.head.dropped)
         server.served(job, exchange, time.monotonic() - started)
         connection.finished(exchange.complete, not exchange.close)
+
+    def _warn(self, target: Target, dropped: tuple[str, ...]) -> None:
+        """PEP 3333 wants it logged when a server discards a field; once an app, since nobody reads it twice."""
+        target.warned = True
+        names = ", ".join(dropped)
+        told = f"{target.name} sends {names}: such fields are the server's alone, and are dropped from every answer"
+        self.server.log.tell("warning", told)
 
     def _fail(self, job: Job, exchange: Exchange, error: BaseException) -> None:
         """The app raised: SystemExit or anything. The client gets a 500 if nothing was sent yet, and we go on."""
@@ -135,6 +150,11 @@ class Runner(greenlet):
         if exchange.head is None:
             with contextlib.suppress(OSError):
                 exchange.answer(*page)
+
+
+def _timing_line(started: float) -> str:
+    """Server-Timing (W3C): how long the app took until its head was sent, in milliseconds."""
+    return f"Server-Timing: app;dur={(time.monotonic() - started) * 1000:.2f}"
 
 
 def error_page(error: HttpError) -> Page:
