@@ -82,7 +82,7 @@ class Settings:
         16_384, "client connections of a worker; one more is refused with 503", "connections", limits=(1, 10**6)
     )
     max_requests_per_connection: int = _option(
-        100_000, "requests of one connection; the last answer closes it; 0: any number", "requests", limits=(0, 10**9)
+        1_000_000, "requests of one connection; the last answer closes it; 0: any number", "requests", limits=(0, 10**9)
     )
     access_log: bool = _option(True, "one line a request")
 

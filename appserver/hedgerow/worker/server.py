@@ -1,4 +1,4 @@
-"""A listener and its connections: accept, route, hand to a runner, count, sweep, drain.
+"""The connections of a listener: admit, route, hand to a runner, count, sweep, drain.
 
 `router` decides where a request goes; it is the only thing in which the worker's public listener and its control
 socket differ.
@@ -7,9 +7,6 @@ socket differ.
 from __future__ import annotations
 
 import _socket
-import contextlib
-import errno
-import fcntl
 import itertools
 import os
 import time
@@ -24,15 +21,14 @@ from ..errors import HttpError
 from ..http.request import Request
 from ..pep3333.bridge import Exchange
 from ..pep3333.environ import Environ
-from .connection import READ, Connection
+from .acceptor import Acceptor
+from .connection import Connection
 from .log import LogQueue, render
 from .runner import Job, Runner, access_line
 from .streams import Streams
 
-BACKLOG = 4096  # the kernel lowers it to net.core.somaxconn
-SWEEP_S = 1.0
-LINGER_S = 2.0
-ACCEPTS_A_WAKE = 64
+MAX_SWEEP_S = 1.0
+MIN_SWEEP_S = 0.05
 
 
 class Server:
@@ -60,11 +56,11 @@ class Server:
         self._router = router
         self._streams = streams
         self._access_log = access_log
-        self._lingering: set[Connection] = set()
         self._numbers = itertools.count(1)
         self._date = (0, "")
-        self._accepting = self.hub.loop.io(listener.fileno(), READ)
-        self._sweeper = self.hub.loop.timer(SWEEP_S, SWEEP_S)
+        self._acceptor = Acceptor(listener, self.hub, log, self._admit)
+        period_s = _sweep_period_s(settings)
+        self._sweeper = self.hub.loop.timer(period_s, period_s)
         self._id_prefix = os.urandom(8).hex()
         os.register_at_fork(after_in_child=self._drop_in_child)
 
@@ -74,62 +70,37 @@ class Server:
             f"<Server {state} connections={len(self.connections)} in_flight={self.in_flight} requests={self.requests}>"
         )
 
-    # The listener.
+    # Clients.
 
     def start_accepting(self) -> None:
         """From now on clients are accepted."""
-        self._accepting.start(self._on_acceptable)
+        self._acceptor.start()
         self._sweeper.start(self._sweep)
 
     def stop_accepting(self) -> None:
         """Leave new clients to whoever shares the listener."""
         self.draining = True
-        self._accepting.stop()
+        self._acceptor.stop()
 
     def refuse_new(self) -> None:
-        """Accept what is queued, then make the kernel refuse: the replica leaves, and a refused connect is a fast
-        failure.
-        """
+        """Accept what is queued, then make the kernel refuse."""
         self.draining = True
-        while self._on_acceptable():
-            pass
-        self._accepting.stop()
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(_socket.SHUT_RDWR)
+        self._acceptor.refuse_new()
 
-    def _on_acceptable(self) -> bool:
-        """Accept some. True when there may be more."""
-        for _ in range(ACCEPTS_A_WAKE):
-            try:
-                descriptor, peer = self.listener._accept()  # type: ignore[attr-defined]
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._pause_accepting("no free descriptor")
-                    return False
-                if error.errno == errno.EINVAL:
-                    self._pause_accepting("somebody has shut the listening socket down")
-                    return False
-                continue
-            self.connections.add(Connection(self, _client_socket(descriptor), _peer_name(peer)))
-        return True
-
-    def _pause_accepting(self, why: str) -> None:
-        """Try again in a second, since a ready watcher would spin until then."""
-        self._accepting.stop()
-        if self.draining:
-            return
-        self.log.tell("error", f"accepting pauses for a second: {why}")
-
-        def resume() -> None:
-            timer.close()
-            if not self.draining:
-                self.listener.listen(BACKLOG)  # brings it back if it was shut down
-                self._accepting.start(self._on_acceptable)
-
-        timer = self.hub.loop.timer(1.0)
-        timer.start(resume)
+    def _admit(self, sock: _socket.socket, peer: object, surplus: bool) -> None:
+        """A new client. One too many is heard and refused, so that the front sends its request elsewhere; when there
+        are as many of these again, the connection is closed at once.
+        """
+        count = len(self.connections)
+        limit = self.settings.max_connections
+        if count >= limit:
+            surplus = True
+            if count == limit:
+                self.log.tell("warning", f"there are {limit} connections: more are refused")
+            if count >= 2 * limit:
+                sock.close()
+                return
+        self.connections.add(Connection(self, sock, _peer_name(peer), surplus))
 
     # Requests.
 
@@ -175,15 +146,11 @@ class Server:
 
     # Connections.
 
-    def lingering(self, connection: Connection) -> None:
-        """Our side of the connection is closed; the client's answer is awaited for LINGER_S."""
-        connection.since = self.hub.loop.now()
-        self._lingering.add(connection)
-
     def forget(self, connection: Connection) -> None:
         """The connection is closed."""
         self.connections.discard(connection)
-        self._lingering.discard(connection)
+        if self._acceptor.paused:
+            self._acceptor.resume()  # its descriptor is free
 
     def close_all(self) -> None:
         """End every connection, busy or not."""
@@ -193,38 +160,28 @@ class Server:
 
     def _drop_in_child(self) -> None:
         """A fork of an app's: the child has our watchers and descriptors, and must neither accept nor answer."""
-        self._accepting.stop()
+        self._acceptor.drop_in_child()
         self._sweeper.stop()
-        self.listener.close()
         for connection in self.connections:
             connection.drop_in_child()
 
     def _sweep(self) -> None:
         """Time-outs, once a second for all: a timer a request would cost more than the request's parser."""
         now = self.hub.loop.now()
-        for connection in list(self.connections):
-            age = now - connection.since
-            if connection in self._lingering:
-                if age > LINGER_S:
-                    connection.close()
-            elif connection.busy:
-                continue
-            elif connection.reader.buffered:
-                if age > self.settings.head_timeout_s:
-                    connection.reject(HttpError(408, "The request did not arrive in time."))
-            elif age > self.settings.keepalive_s:
-                connection.close()
+        for connection in [connection for connection in self.connections if connection.until <= now]:
+            connection.review(now)
 
 
-def _client_socket(descriptor: int) -> _socket.socket:
-    """The accepted socket. Never one of the first three: where an app has closed those, children write to them."""
-    if descriptor < 3:
-        moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
-        os.close(descriptor)
-        descriptor = moved
-    sock = _socket.socket(fileno=descriptor)
-    sock.setblocking(False)
-    return sock
+def _sweep_period_s(settings: Settings) -> float:
+    """A second, or a quarter of a shorter limit: an end comes at most two periods late."""
+    limits = (
+        settings.head_timeout_s,
+        settings.keepalive_s,
+        settings.body_idle_timeout_s,
+        settings.body_timeout_s or MAX_SWEEP_S * 4,
+        settings.write_timeout_s,
+    )
+    return max(MIN_SWEEP_S, min(MAX_SWEEP_S, min(limits) / 4))
 
 
 def _peer_name(peer: object) -> tuple[str, str]:

@@ -25,12 +25,13 @@ from ..hosting.gate import Gate
 from ..hosting.host import Host
 from ..http.request import Request
 from ..pep3333.environ import base_environ
+from .acceptor import BACKLOG
 from .connection import Connection
 from .control import ControlApplication, memory_bytes
 from .log import LogQueue
 from .router import UNLIMITED, Router
 from .runner import Job, Target
-from .server import BACKLOG, Server, environ_extra
+from .server import Server, environ_extra
 from .streams import Streams
 
 FLUSH_S = 1.0
@@ -158,12 +159,15 @@ class Worker:
     def _open_control(self) -> Server:
         """The control socket appears only now: whoever finds it finds a worker that is ready."""
         path = self._control_path
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        early = path.removesuffix(".sock") + ".new"
+        for old in (path, early):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(old)
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         listener.setblocking(False)
-        listener.bind(path)
+        listener.bind(early)
         listener.listen(64)
+        os.rename(early, path)  # bound and not yet listening it would refuse who finds it
         target = Target('"control"', ControlApplication(self), contextvars.Context(), Gate(UNLIMITED))
 
         def route(server: Server, connection: Connection, request: Request) -> Job:

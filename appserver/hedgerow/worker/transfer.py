@@ -1,0 +1,207 @@
+"""The bytes of one client connection: `send` and `read_more`, and how long they may have to wait.
+
+A runner's greenlet calls them; where they have to wait they switch to the hub. No wait has a timer of its own: it notes
+until when, and the server's sweep ends it. What this file must not know: heads, and what follows an answer.
+"""
+
+from __future__ import annotations
+
+import _socket
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+from greenlet import getcurrent, greenlet
+
+from ..errors import HttpError
+from ..http.reader import RequestReader
+from .peer import has_gone
+
+if TYPE_CHECKING:
+    from .server import Server
+
+TURN_S = 0.01  # an app that computes between its blocks gives the others a turn this often
+READ, WRITE = 1, 2
+# What a client that sent `Expect: 100-continue` waits for: 100 Continue at the app's first read; or no longer, since
+# the answer has begun without the body.
+NOTHING, INVITATION, TOO_LATE = 0, 1, 2
+
+
+class ClientGone(OSError):
+    """The client closed its connection, or took too long; what it would get goes nowhere."""
+
+
+class BodyError(HttpError, OSError):
+    """The body is malformed or will not come whole: to the app an OSError, as from any file; to the client the answer
+    that it tells, unless the app gives one.
+    """
+
+
+class Transfer:
+    """See the module's docstring.
+
+    until: the hub's time at which the sweep has to look at this connection; 0: at its next turn, since a wait or a
+    state has begun. So a request need not ask for the time.
+    """
+
+    # fmt: off
+    __slots__ = (
+        "_begun", "_body_until", "_eof", "_expects", "_hub", "_keep", "_paused", "_read_until", "_reading", "_sock",
+        "_torn", "_unread", "_watcher", "_write_until", "_writing",
+        "closed", "peer", "reader", "server", "until",
+    )
+    # fmt: on
+
+    def __init__(self, server: Server, sock: _socket.socket, peer: tuple[str, str]) -> None:
+        settings = server.settings
+        self.server = server
+        self.peer = peer
+        self.reader = RequestReader(settings.max_head_bytes, settings.max_body_bytes)
+        self.closed = False
+        self.until = 0.0
+        self._sock = sock
+        self._hub = server.hub
+        self._eof = False  # the client has closed its side
+        self._paused = False  # the watcher is stopped: enough is buffered
+        self._torn = False  # a send was broken off: what comes next would be taken for the rest
+        self._keep = False  # a further request may follow this one
+        self._begun = False  # the answer has
+        self._expects = NOTHING
+        self._unread = 0  # bytes of the body that the app has not got, if its length is known
+        self._body_until = 0.0
+        self._reading: greenlet | None = None  # who waits for the body, and until when
+        self._read_until = 0.0
+        self._writing: greenlet | None = None  # who waits for the client to take something, and until when
+        self._write_until = 0.0
+        self._watcher = self._hub.loop.io(sock.fileno(), READ)
+        self._watcher.start(self._on_readable)
+
+    # In the hub.
+
+    def _on_readable(self) -> None:
+        raise NotImplementedError
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._watcher.start(self._on_readable)
+
+    def _wake(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.switch()
+
+    def _wake_all(self) -> None:
+        self._wake()
+        if self._writing is not None:
+            self._writing.switch()
+
+    def _end_waits(self, now: float) -> None:
+        """The sweep's: what has lasted too long ends with an error in the greenlet that waits."""
+        if self._writing is not None and now > self._write_until:
+            self._writing.throw(ClientGone("the client takes nothing"))
+        if self._reading is not None and now > self._read_until:
+            self._keep = False
+            self._reading.throw(BodyError(408, "The body did not arrive in time."))
+
+    # In a runner's greenlet.
+
+    def gone(self) -> bool:
+        """Whether the client has closed its end; asked by apps that would rather not work in vain."""
+        return self.closed or self._torn or has_gone(self._sock)
+
+    def send(self, data: bytes, interim: bool = False) -> None:
+        """Send all of data, waiting while the client does not take it. Raises ClientGone. interim: of a 1xx answer."""
+        if not self._begun:
+            if not interim:
+                self._begun = True
+                if self._expects == INVITATION:
+                    self._expects = TOO_LATE
+        elif time.time() - self._hub.loop.now() > TURN_S:  # one who sends but once is about to give a turn anyway
+            gevent.sleep(TURN_S / 10)  # not 0: the hub would look at its callbacks, but at no socket
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self.closed or self._torn:
+            raise ClientGone("the connection is closed")
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._torn = True
+            raise ClientGone(str(error)) from None
+        if sent != len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, data: memoryview) -> None:
+        self._torn = True  # until all is sent: an app's own time-out may end the wait
+        timeout_s = self.server.settings.write_timeout_s
+        watcher = self._hub.loop.io(self._sock.fileno(), WRITE)
+        self._writing = current = getcurrent()
+        try:
+            watcher.start(current.switch)
+            self._write_until = time.time() + timeout_s
+            while data:
+                self.until = 0.0
+                self._hub.switch()
+                if self.closed:
+                    raise ClientGone("the connection is closed")
+                try:
+                    data = data[self._sock.send(data) :]
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    raise ClientGone(str(error)) from None
+                self._write_until = time.time() + timeout_s
+        finally:
+            self._writing = None
+            watcher.stop()
+            watcher.close()
+        self._torn = False
+
+    def read_more(self) -> bytes:
+        """The next bytes of the body, b"" at its end.
+
+        Raises BodyError when it is malformed, ends early or does not come in time, ClientGone when the connection is
+        closed, RuntimeError for a second reader.
+        """
+        if self._expects:
+            self._invite()
+        while True:
+            try:
+                data = self.reader.read_body()
+            except HttpError as error:
+                raise self._body_error(error.status, error.reason) from None
+            if data or self.reader.body_done:
+                self._unread -= len(data)
+                return data
+            if self.closed:
+                raise ClientGone("the connection is closed")
+            if self._eof:
+                raise self._body_error(400, "The body ended early.")
+            if self._reading is not None:
+                raise RuntimeError("two greenlets read the body of one request")
+            self._wait_for_body()
+
+    def _wait_for_body(self) -> None:
+        self._resume()
+        self._read_until = min(time.time() + self.server.settings.body_idle_timeout_s, self._body_until)
+        self._reading = getcurrent()
+        self.until = 0.0
+        try:
+            self._hub.switch()
+        finally:
+            self._reading = None
+
+    def _body_error(self, status: int, reason: str) -> BodyError:
+        self._keep = False  # nobody knows where the next request begins
+        return BodyError(status, reason)
+
+    def _invite(self) -> None:
+        """100 Continue, if it is not too late for it: not inside an answer, and not when the body comes anyway."""
+        if self._expects == TOO_LATE:
+            raise ClientGone("the answer has begun before the body was asked for")
+        self._expects = NOTHING
+        if not self.reader.buffered:
+            self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
