@@ -3,9 +3,11 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers/.installed
 PORT ?= 8080
 URL ?= http://127.0.0.1:$(PORT)
 DURATION ?= 30
+BENCH ?=
 
 .PHONY: install up down test check stack load bench
 
@@ -29,9 +31,13 @@ stack: $(STAMP)                  ## the stack in containers, until `make down`
 load: $(STAMP)                   ## a bounded load test of the running stack; the report is in loadtest/reports
 	$(BIN)/python loadtest/run.py --host $(URL) --seconds $(DURATION)
 
-bench: $(STAMP)                  ## CPU a request, beside gunicorn -k gevent
-	$(BIN)/python tests/bench/run.py
+bench: $(STAMP) $(PEERS)         ## CPU a request beside other servers; make bench BENCH="--only small", BENCH=--help
+	$(BIN)/python tests/bench/run.py $(BENCH)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	.ci/install.sh $(VENV)
+	touch $@
+
+$(PEERS): tests/peers/requirements.lock tests/peers/install.sh | $(STAMP)
+	tests/peers/install.sh $(@D)
 	touch $@

@@ -1,133 +1,209 @@
-"""`make bench`: the CPU time a request costs, ours against a peer's, in alternating rounds of one run.
+"""`make bench`: the CPU time that a request costs, ours beside the peers', in alternating rounds of one run.
 
-CPU (user and system, of the whole process tree) is divided by the answers counted; wall time is not used, since
-a shared machine's is noise. Exit status 1 when a bar is missed.
+CPU (user and system, of the whole process tree) is divided by the answers counted. Exit status 1 when a bar is missed.
+How it is measured, and what the bars are, stands in docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import load
+HERE = Path(__file__).resolve().parent
+sys.path.insert(1, str(HERE.parent / "peers"))
 
-HERE = Path(__file__).parent
-TICKS = os.sysconf("SC_CLK_TCK")
-BAR = 0.25
+import front  # noqa: E402  # beside us, as the other modules that are imported by their bare names
+import servers  # noqa: E402
+import tables  # noqa: E402
+from load import Shape  # noqa: E402
+from rounds import Figures, Target, Verdict, bars, bars_of_best, measure  # noqa: E402
+from servers import HEDGEROW, Launch, Running, Server  # noqa: E402
+
+DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
+APP = "app:application"
+OURS = HEDGEROW.name
+
+# In this order a round goes: those that a bar names are measured right beside ours.
+PEERS = (
+    servers.FASTWSGI, servers.BJOERN, servers.GRANIAN, servers.GUNICORN_GEVENT, servers.UWSGI, servers.UWSGI_ROUTER,
+    servers.WAITRESS, servers.GUNICORN_GTHREAD, servers.GUNICORN_SYNC,
+)  # fmt: skip
+# Not uWSGI's http11-socket: an answer without a length it sends neither in chunks nor with an end.
+BODIES_PEERS = tuple(server for server in PEERS if server is not servers.UWSGI)
+FRONT_PEERS = (servers.BJOERN, servers.GRANIAN, servers.GUNICORN_GEVENT)
+
+BARS = {"bjoern": 1.2, "Granian": 0.75, "gunicorn gevent": 0.12}
+FRONT_BARS = {front.FLOOR: 1.2}
+SHARE_OF_BEST = 0.9
+
+SMALL = Shape("small")
+FRONT = Shape("small, through nginx")
+LARGE = (Shape("64 KiB answer", "/64k"), Shape("10 MiB answer", "/10m", connections=8))
+BODIES = (
+    Shape("1 KiB POST", "/upload", body_bytes=2**10),
+    Shape("1 MiB POST", "/upload", body_bytes=2**20, connections=16),
+    *LARGE,
+    Shape("4 chunks", "/pieces"),
+    Shape("`Connection: close`", closes=True),
+)
+WARM_S = 0.3
 
 
-def tree_cpu_s(pid: int) -> float:
-    """User and system seconds of a process and its living descendants."""
-    children: dict[int, list[int]] = {}
-    used: dict[int, float] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
+@dataclass
+class Bench:
+    """One run. `parts` are the tables by the name of their place in the document."""
+
+    python: Path
+    peers_python: Path
+    peers: Sequence[Server]
+    work: Path
+
+    def __post_init__(self) -> None:
+        self.parts: dict[str, str] = {}
+        self.verdicts: list[Verdict] = []
+
+    @contextmanager
+    def running(self, chosen: Sequence[Server], folder: Path, trusting: bool = False) -> Iterator[list[Running]]:
+        """All these servers at once: those that are not asked cost nothing."""
+        environ = {"HEDGEROW_TRUST_FRONT": "1"} if trusting else {}
+        started: list[Running] = []
         try:
-            fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        number = int(entry.parent.name)
-        children.setdefault(int(fields[1]), []).append(number)
-        used[number] = (int(fields[11]) + int(fields[12])) / TICKS
-    total, todo = 0.0, [pid]
-    while todo:
-        one = todo.pop()
-        total += used.get(one, 0.0)
-        todo += children.get(one, [])
-    return total
-
-
-def hedgerow(listener: socket.socket, folder: Path) -> list[str]:
-    """One worker, the access log on."""
-    return [sys.executable, "-m", "hedgerow.worker", str(write_plan(folder)), "a"]
-
-
-def write_plan(folder: Path) -> Path:
-    """A plan of one slot that runs the hello function."""
-    plan = folder / "plan.json"
-    entry = {"generation": 1, "callable": "hello:application", "path": str(HERE)}
-    plan.write_text(json.dumps({"address": "bench", "active": "a", "slots": {"a": entry, "b": None}}))
-    return plan
-
-
-def gunicorn_gevent(listener: socket.socket, folder: Path) -> list[str]:
-    """The peer: the same kind of worker, the access log on."""
-    return [
-        sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "1", "--no-control-socket", "--access-logfile", "-",
-        "--keep-alive", "75", "-b", f"fd://{listener.fileno()}", "--chdir", str(HERE), "hello:application",
-    ]  # fmt: skip
-
-
-@contextmanager
-def serving(make_command: object, folder: Path) -> Iterator[tuple[int, tuple[str, int]]]:
-    """A server in a process of its own: (pid, address). It gets the listener as fd 0 and under its own number."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    listener.set_inheritable(True)
-    environ = os.environ | {"HEDGEROW_RUN": str(folder), "HEDGEROW_STATE": str(folder)}
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(
-            make_command(listener, folder),
-            stdin=listener,
-            stdout=log,
-            stderr=log,
-            env=environ,
-            pass_fds=[listener.fileno()],
-        )
-        try:
-            address = listener.getsockname()
-            load.first_answer(address, load.request_bytes("/"))
-            yield process.pid, address
+            for number, server in enumerate(chosen):
+                python = self.python if server is HEDGEROW else self.peers_python
+                started.append(servers.start(server, Launch(python, APP, HERE, folder / str(number), environ)))
+            for one in started:
+                servers.wait_until_accepting(one)
+            yield started
         finally:
-            process.terminate()
-            process.wait(20)
-            listener.close()
+            servers.stop(*started)
+
+    def rounds(self, count: int, folder: str) -> Iterator[Path]:
+        """A folder a round; the servers of each are new processes."""
+        for number in range(1, count + 1):
+            begin = time.monotonic()
+            with tempfile.TemporaryDirectory(dir=self.work) as path:
+                yield Path(path)
+            print(f"{folder}: round {number} of {count}, {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+
+    def small(self, rounds: int, seconds: float) -> None:
+        figures = Figures(SMALL)
+        for folder in self.rounds(rounds, "small"):
+            with self.running(self._with_ours(self.peers), folder) as all_running:
+                for one in all_running:
+                    figures.add(one.server.name, measure(_bare(one), SMALL, WARM_S, seconds))
+        self._tell("small", tables.small(figures, OURS), bars(figures, OURS, BARS))
+
+    def front(self, rounds: int, seconds: float) -> None:
+        figures = Figures(FRONT)
+        chosen = self._with_ours([server for server in FRONT_PEERS if server in self.peers])
+        for folder in self.rounds(rounds, "front"):
+            with ExitStack() as stack:
+                all_running = stack.enter_context(self.running(chosen, folder, trusting=True))
+                targets = [stack.enter_context(front.floor(folder))]
+                for one in sorted(all_running, key=lambda one: one.server is not HEDGEROW):
+                    targets.append(stack.enter_context(front.before(one, folder / f"{one.server.name}-front")))
+                for target in targets:
+                    figures.add(target.name, measure(target, FRONT, WARM_S, seconds))
+        self._tell("front", tables.small(figures, OURS), bars(figures, OURS, FRONT_BARS))
+
+    def bodies(self, rounds: int, seconds: float) -> None:
+        shapes = [Figures(shape) for shape in BODIES]
+        chosen = self._with_ours([server for server in self.peers if server in BODIES_PEERS])
+        for folder in self.rounds(rounds, "bodies"):
+            with self.running(chosen, folder) as all_running:
+                for figures in shapes:
+                    for one in all_running:
+                        figures.add(one.server.name, measure(_bare(one), figures.shape, WARM_S, seconds))
+        found = [
+            verdict
+            for figures in shapes
+            if figures.shape in LARGE and self.peers
+            for verdict in bars_of_best(figures, OURS, SHARE_OF_BEST)
+        ]
+        self._tell("bodies", tables.bodies(shapes, OURS), found)
+
+    def _with_ours(self, peers: Sequence[Server]) -> list[Server]:
+        """Ours third: after fastwsgi and bjoern, before Granian and gunicorn gevent."""
+        return [*peers[:2], HEDGEROW, *peers[2:]]
+
+    def _tell(self, part: str, table: str, found: list[Verdict]) -> None:
+        self.verdicts += found
+        self.parts[part] = table
+        print(f"\n## {part}\n\n{table}\n", flush=True)
+
+    def setup(self, command: str) -> str:
+        """Command, date, versions and machine."""
+        told = tables.versions(self.python, ["hedgerow", "gevent", "httptools"])
+        told |= tables.versions(self.peers_python, sorted({server.package for server in self.peers}))
+        what = ", ".join(f"{name} {version}" for name, version in told.items())
+        nginx = ".".join(map(str, front.nginx().version))
+        return f"`{command}`, {time.strftime('%Y-%m-%d')}. {tables.machine()}.\n\n{what}, nginx {nginx}."
 
 
-def measure(make_command: object, folder: Path, connections: int, seconds: float) -> float:
-    """CPU microseconds a request."""
-    with serving(make_command, folder) as (pid, address):
-        load.run(address, "/", connections, 0.5)
-        before = tree_cpu_s(pid)
-        answers = load.run(address, "/", connections, seconds)
-        return (tree_cpu_s(pid) - before) / answers * 1e6
+def _bare(running: Running) -> Target:
+    return Target(running.server.name, running.address, (running.pid,))
+
+
+def _peers(text: str) -> list[Server]:
+    """Comma-separated names, in any case, blanks as hyphens; nothing for none."""
+    known = {server.name.lower().replace(" ", "-"): server for server in (*PEERS, *servers.PEERS)}
+    wanted = [name for name in text.lower().split(",") if name]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such peer: {', '.join(unknown)}; there are {', '.join(known)}")
+    return [server for name, server in known.items() if name in wanted]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="small,front,bodies", help="modes, comma-separated: small, front, bodies")
+    parser.add_argument("--peers", type=_peers, default=list(PEERS), help="comma-separated, as gunicorn-gevent")
+    parser.add_argument("--python", type=Path, default=servers.OWN_PYTHON, help="the one that has hedgerow")
+    parser.add_argument("--peers-python", type=Path, default=servers.PEERS_PYTHON, help="the one that has the peers")
+    parser.add_argument("--rounds", type=int, help="of every mode; else 9 of small and front, 3 of bodies")
+    parser.add_argument("--seconds", type=float, help="of a measurement; else 1.2, 1.5 and 0.8")
+    parser.add_argument("--write", action="store_true", help=f"the tables into {DOCUMENT.relative_to(HERE.parents[1])}")
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    if not set(options.only) <= {"small", "front", "bodies"}:
+        parser.error(f"--only {','.join(options.only)}: small, front, bodies")
+    if options.write and (options.peers != list(PEERS) or len(options.only) < 3):
+        parser.error("--write: the document has all peers and all modes")
+    return options
+
+
+def _command() -> str:
+    options = " ".join(sys.argv[1:])
+    return f'make bench BENCH="{options}"' if options else "make bench"
 
 
 def main() -> int:
-    """Print the table; 0 when the bar is met."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--connections", type=int, default=64)
-    options = parser.parse_args()
-    servers = {"hedgerow": hedgerow, "gunicorn gevent": gunicorn_gevent}
-    figures: dict[str, list[float]] = {name: [] for name in servers}
-    with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as folder:
-        for turn in range(options.rounds):
-            for name, command in servers.items():
-                figures[name].append(measure(command, Path(folder), options.connections, options.seconds))
-                print(f"round {turn + 1}: {name:16} {figures[name][-1]:7.1f} CPU µs a request", flush=True)
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(*figures.values(), strict=True))
-    print(
-        f"\nhello function, 13 headers, keep-alive, {options.connections} connections, access log on; "
-        f"Python {platform.python_version()}, gevent {version('gevent')}, gunicorn {version('gunicorn')}, "
-        f"{time.strftime('%Y-%m-%d')}"
-    )
-    for name, values in figures.items():
-        spread = f"{min(values):.1f} to {max(values):.1f}"
-        print(f"{name:16} median {statistics.median(values):7.1f} CPU µs a request ({spread})")
-    print(f"ratio            median {ratio:7.3f} (bar {BAR})")
-    return 0 if ratio <= BAR else 1
+    """Print the tables; 0 when every bar is met."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="hedgerow-bench-") as work:
+        bench = Bench(options.python, options.peers_python, options.peers, Path(work))
+        setup = bench.setup(_command())
+        print(setup)
+        modes: dict[str, tuple[Callable[[int, float], None], int, float]] = {
+            "small": (bench.small, 9, 1.2),
+            "front": (bench.front, 9, 1.5),
+            "bodies": (bench.bodies, 3, 0.8),
+        }
+        for name in options.only:
+            run, rounds, seconds = modes[name]
+            run(options.rounds or rounds, options.seconds or seconds)
+    verdicts = tables.verdicts(bench.verdicts)
+    print(f"## bars\n\n{verdicts}")
+    if options.write:
+        about = tables.about([HEDGEROW, *options.peers])
+        tables.write(DOCUMENT, {"setup": setup, "bars": verdicts, "about": about, **bench.parts})
+    return 0 if all(verdict.is_met for verdict in bench.verdicts) else 1
 
 
 if __name__ == "__main__":
