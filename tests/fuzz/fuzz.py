@@ -111,7 +111,12 @@ SEEDS = {
         b"GET / HTTP/2.0\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n",
     ],
-    "body": [b"5\r\nhello\r\n0\r\n\r\n", b"1;a=b\r\nx\r\n0\r\nX: y\r\nZ:\r\n\r\n" + law.GOOD, b"0ff\r\n", b"0;x\r\n\r\n"],
+    "body": [
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"1;a=b\r\nx\r\n0\r\nX: y\r\nZ:\r\n\r\n" + law.GOOD,
+        b"0ff\r\n",
+        b"0;x\r\n\r\n",
+    ],
     "answer": [
         b"200 OK\nk1\nContent-Type:text/html\nContent-Length:5",
         b"204 No Content\n\nDate:x\nServer:y",
