@@ -10,8 +10,11 @@ from __future__ import annotations
 from ..errors import HttpError
 from .grammar import CHUNK_HEAD, TRAILER_LINE
 
-MAX_CHUNK_LINE_BYTES = 1024
-MAX_TRAILER_BYTES = 8192
+# Bounds of what is thrown away. Without them a client sends for each byte of a body a line of any length, and the
+# limit of the body never meets it.
+MAX_CHUNK_LINE_BYTES = 1024  # one chunk's size with its extensions
+MAX_EXTENSION_BYTES = 16_384  # all chunk extensions of a body
+MAX_TRAILER_BYTES = 8192  # all trailers
 
 
 class LengthDecoder:
@@ -41,7 +44,9 @@ class ChunkedDecoder:
     max_bytes: the largest body, in bytes; beyond it HttpError 413.
     """
 
-    __slots__ = ("_end_of_chunk", "_in_trailers", "_left", "_seen", "_trailer_bytes", "done", "max_bytes")
+    __slots__ = (
+        "_end_of_chunk", "_extension_bytes", "_in_trailers", "_left", "_seen", "_trailer_bytes", "done", "max_bytes",
+    )  # fmt: skip
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -49,8 +54,9 @@ class ChunkedDecoder:
         self._left = 0  # bytes of the chunk still to come
         self._end_of_chunk = False  # the CRLF behind a chunk's data is due
         self._in_trailers = False
+        self._extension_bytes = 0
         self._trailer_bytes = 0
-        self._seen = 0
+        self._seen = 0  # bytes of the body that the chunks' heads have told
 
     def decode(self, data: bytes) -> tuple[bytes, bytes]:
         """See the module's docstring."""
@@ -98,6 +104,9 @@ class ChunkedDecoder:
         match = CHUNK_HEAD.fullmatch(line)
         if match is None:
             raise HttpError(400, "A chunk's size is malformed.")
+        self._extension_bytes += len(line) - match.end(1)
+        if self._extension_bytes > MAX_EXTENSION_BYTES:
+            raise HttpError(400, "The chunk extensions are too long.")
         self._left = int(match[1], 16)
         self._seen += self._left
         if self._seen > self.max_bytes:
