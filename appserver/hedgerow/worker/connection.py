@@ -19,7 +19,6 @@ from ..errors import HttpError
 from ..http.request import Framing, Request
 from ..http.response import error_answer
 from .transfer import INVITATION, NOTHING, Transfer
-from .transfer import ClientGone as ClientGone
 
 if TYPE_CHECKING:
     from .server import Server

@@ -54,7 +54,10 @@ class Router:
             own_headers = (f"X-Request-Id: {request_id}",)
         path, _, query = request.path.partition("?")
         job = Job(connection, request, self._pages, "", path, query, request_id, number, own_headers)
-        self._aim(job, turn)
+        if connection.surplus:
+            self._refuse(job, turn, RefusedError("connections"))
+        else:
+            self._aim(job, turn)
         return job
 
     def _aim(self, job: Job, turn: str) -> None:

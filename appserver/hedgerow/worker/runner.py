@@ -26,8 +26,9 @@ from ..http.request import Framing, Request
 from ..pep3333.bridge import Application, Exchange
 from ..pep3333.environ import build
 from ..pep3333.input import BodyInput
-from .connection import ClientGone, Connection
+from .connection import Connection
 from .log import quote, request_id, timestamp
+from .transfer import ClientGone
 
 MAX_FREE = 256  # parked greenlets of one app; each holds a small stack
 
