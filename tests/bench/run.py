@@ -78,7 +78,7 @@ class Bench:
                 python = self.python if server is HEDGEROW else self.peers_python
                 started.append(servers.start(server, Launch(python, APP, HERE, folder / str(number), environ)))
             for one in started:
-                servers.wait_until_accepting(one)
+                servers.wait_until_answering(one)
             yield started
         finally:
             servers.stop(*started)

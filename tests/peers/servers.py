@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 OWN_PYTHON = Path(sys.executable)
-PATIENCE_S = 20.0  # for a server to accept
+PATIENCE_S = 20.0  # for a server to answer
 GRACE_S = 5.0
 KEEPALIVE_S = 75
 
@@ -189,17 +189,17 @@ PEERS = (
 
 @contextmanager
 def serving(server: Server, launch: Launch) -> Iterator[Running]:
-    """The server in a process of its own, accepting; ended afterwards."""
+    """The server in a process of its own, answering; ended afterwards."""
     running = start(server, launch)
     try:
-        wait_until_accepting(running)
+        wait_until_answering(running)
         yield running
     finally:
         stop(running)
 
 
 def start(server: Server, launch: Launch) -> Running:
-    """Start the process; it may not accept yet. It ends with us, however we end."""
+    """Start the process; it may not answer yet. It ends with us, however we end."""
     launch.work.mkdir(parents=True, exist_ok=True)
     listener, port = _reserved_port(server.takes_socket)
     placed = Launch(launch.python, launch.app, launch.folder, launch.work, launch.environ, port)
@@ -220,15 +220,23 @@ def start(server: Server, launch: Launch) -> Running:
     return Running(server, process, ("127.0.0.1", port), log)
 
 
-def wait_until_accepting(running: Running) -> None:
-    """Returns when a connect succeeds; raises RuntimeError with the server's own words when it never does."""
+def wait_until_answering(running: Running) -> None:
+    """Returns when `GET /` has any answer; raises RuntimeError with the server's own words when it never has.
+
+    A connect is not enough: the socket of a server with a master may listen before the app is loaded, or without it.
+    """
     deadline = time.monotonic() + PATIENCE_S
-    while True:
-        with suppress(OSError), socket.create_connection(running.address, 1):
-            return
+    while not _answers(running.address):
         if running.process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{running.server.name} does not accept: {running.log.read_text(errors='replace')}")
+            raise RuntimeError(f"{running.server.name} does not answer: {running.log.read_text(errors='replace')}")
         time.sleep(0.01)
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    with suppress(OSError), socket.create_connection(address, PATIENCE_S) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        return sock.recv(5) == b"HTTP/"
+    return False
 
 
 def stop(*all_running: Running) -> None:
