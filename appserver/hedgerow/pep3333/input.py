@@ -18,11 +18,12 @@ class BodyInput:
     that a short body never looks whole.
     """
 
-    __slots__ = ("_buffer", "_ended", "_more")
+    __slots__ = ("_at", "_buffer", "_ended", "_more")
 
     def __init__(self, more: Callable[[], bytes]) -> None:
         self._more = more
         self._buffer = b""
+        self._at = 0  # how much of the buffer has been read: to cut it off line by line would copy it line by line
         self._ended = False
 
     def end(self) -> None:
@@ -30,49 +31,54 @@ class BodyInput:
         self._more = _over
         self._ended = False
 
-    def _fill(self) -> bool:
-        """Get more bytes; False at the end of the body."""
-        if not self._ended:
-            data = self._more()
-            self._ended = not data
-            self._buffer = self._buffer + data if self._buffer else data
-        return not self._ended
-
-    def _take(self, size: int) -> bytes:
-        data, self._buffer = self._buffer[:size], self._buffer[size:]
-        return data
-
     def read(self, size: int | None = -1) -> bytes:
         """Exactly size bytes, or what is left of the body; all of it for a negative size or None."""
-        if size is None or size < 0:
-            blocks = [self._take(len(self._buffer))]
-            while self._fill():
-                blocks.append(self._take(len(self._buffer)))
-            return b"".join(blocks)
-        if len(self._buffer) >= size:
-            return self._take(size)
-        blocks, missing = [], size
-        while missing:
-            block = self._take(missing)
-            blocks.append(block)
-            missing -= len(block)
-            if missing and not self._fill():
-                break
-        return b"".join(blocks)
+        limit = None if size is None or size < 0 else size
+        if limit is not None and len(self._buffer) - self._at >= limit:
+            return self._take(limit)
+        return self._gather(limit, False)
 
     def readline(self, size: int | None = -1) -> bytes:
         """One line with its line feed, at most size bytes of it; b'' at the end."""
-        limit = None if size is None or size < 0 else size
-        searched = 0
+        return self._gather(None if size is None or size < 0 else size, True)
+
+    def _gather(self, limit: int | None, one_line: bool) -> bytes:
+        """At most limit bytes, at most to the end of a line. Whatever ends the wait for more, nothing is lost."""
+        blocks: list[bytes] = []
         while True:
-            end = self._buffer.find(b"\n", searched) + 1
-            if limit is not None and (end > limit or (not end and len(self._buffer) >= limit)):
-                return self._take(limit)
+            size = len(self._buffer) - self._at
+            end = self._buffer.find(b"\n", self._at) + 1 if one_line else 0
             if end:
-                return self._take(end)
-            searched = len(self._buffer)
-            if not self._fill():
-                return self._take(len(self._buffer))
+                size = end - self._at
+            if limit is not None:
+                size = min(size, limit)
+                limit -= size
+            blocks.append(self._take(size))
+            if end or limit == 0:
+                break
+            try:
+                if not self._fill():
+                    break
+            except BaseException:
+                self._buffer, self._at = b"".join(blocks), 0
+                raise
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def _take(self, size: int) -> bytes:
+        start, end = self._at, self._at + size
+        data = self._buffer[start:end]
+        if end == len(self._buffer):
+            self._buffer, self._at = b"", 0
+        else:
+            self._at = end
+        return data
+
+    def _fill(self) -> bool:
+        """Get more bytes, when all have been taken; False at the end of the body."""
+        if not self._ended:
+            self._buffer = self._more()
+            self._ended = not self._buffer
+        return not self._ended
 
     def readlines(self, hint: int | None = -1) -> list[bytes]:
         """All lines; stops behind the line that reaches hint bytes, if hint is positive."""

@@ -41,6 +41,8 @@ def test_without_a_file_all_is_default(folder: Path) -> None:
         ('host = "[::1]"', Manifest(host="[::1]")),
         ('data = ["uploads", "var/db.sqlite3", "./x"]', Manifest(data=("uploads", "var/db.sqlite3", "./x"))),
         ("data = []", Manifest()),
+        ("server_timing = true", Manifest(server_timing=True)),
+        ("server_timing = false", Manifest()),
     ],
 )
 def test_good_values(folder: Path, line: str, wanted: Manifest) -> None:
@@ -79,6 +81,8 @@ def test_good_values(folder: Path, line: str, wanted: Manifest) -> None:
         ('data = ["a/../../b"]', "stays in the folder"),
         ('data = ["."]', "stays in the folder"),
         ('data = [""]', "stays in the folder"),
+        ('server_timing = "yes"', "true or false is wanted"),
+        ("server_timing = 1", "true or false is wanted"),
     ],
 )
 def test_a_wrong_value_is_told_with_file_and_key(folder: Path, line: str, words: str) -> None:

@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import h11
 import pytest
+from bridge_help import App, FakeClient, make_exchange, parse
 
-from hedgerow.http.request import Request
 from hedgerow.pep3333.bridge import AppError, Exchange
-from hedgerow.pep3333.environ import FileWrapper
-
-DATE = "Sun, 22 Nov 2026 16:00:00 GMT"
-App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-def make_request(method: str = "GET", http11: bool = True) -> Request:
-    return Request(method, "/", http11, http11, {"HTTP_HOST": "a"})
-
-
-class FakeClient:
-    """The bridge's four verbs, kept in memory. leaves_after: how many sends succeed."""
-
-    def __init__(self, keep: bool = True, leaves_after: int = 1000) -> None:
-        self.sent: list[bytes] = []
-        self.interim: list[bytes] = []
-        self.keep = keep
-        self.leaves_after = leaves_after
-
-    def send(self, data: bytes, interim: bool = False) -> None:
-        assert data, "an empty send"
-        if self.gone():
-            raise OSError("gone")
-        (self.interim if interim else self.sent).append(data)
-
-    def may_keep(self) -> bool:
-        return self.keep
-
-    def gone(self) -> bool:
-        return len(self.sent) >= self.leaves_after
-
-    @property
-    def wire(self) -> bytes:
-        return b"".join(self.sent)
-
-
-def make_exchange(client: FakeClient, method: str = "GET", http11: bool = True, **options: Any) -> Exchange:
-    return Exchange(make_request(method, http11), client, DATE, **options)
 
 
 def answer(app: App, method: str = "GET", http11: bool = True) -> tuple[Exchange, bytes]:
@@ -56,28 +19,6 @@ def answer(app: App, method: str = "GET", http11: bool = True) -> tuple[Exchange
     exchange = make_exchange(client, method, http11)
     exchange.run(app, {})
     return exchange, client.wire
-
-
-def parse(wire: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
-    """The answer as a strict client reads it; what is left over, or missing, raises."""
-    client = h11.Connection(h11.CLIENT)
-    client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
-    client.receive_data(wire)
-    response, body = None, b""
-    while True:
-        event = client.next_event()
-        if event is h11.NEED_DATA:
-            client.receive_data(b"")
-        elif isinstance(event, h11.Response):
-            response = event
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            assert response is not None
-            assert client.trailing_data[0] == b""
-            return response, body
-        else:
-            raise AssertionError(event)
 
 
 def simple(*blocks: bytes, headers: tuple[tuple[str, str], ...] = (), status: str = "200 OK") -> App:
@@ -104,11 +45,19 @@ def test_a_body_arrives_whole_in_every_framing(
     assert names.count(b"date") == names.count(b"server") == 1
 
 
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-def test_an_answer_without_a_body_has_none(status: str) -> None:
-    _, wire = answer(simple(b"not to be seen", status=status))
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified"])
+@pytest.mark.parametrize("blocks", [(), (b"not to be seen",), (b"not ", b"to be seen")])
+@pytest.mark.parametrize("length", [(), (("Content-Length", "14"),)])
+def test_an_answer_without_a_body_has_none(
+    status: str, blocks: tuple[bytes, ...], length: tuple[tuple[str, str], ...]
+) -> None:
+    exchange, wire = answer(simple(*blocks, status=status, headers=length))
     assert parse(wire)[1] == b""
+    assert wire.endswith(b"\r\n\r\n")
     assert b"chunked" not in wire
+    assert (b"Content-Length" in wire) == (status[:3] == "205" or (status[:3] == "304" and bool(length)))
+    assert exchange.complete
+    assert not exchange.close
 
 
 def test_head_says_the_length_of_get_and_never_a_wrong_one() -> None:
@@ -174,11 +123,43 @@ def test_exc_info_replaces_the_answer_before_it_is_sent_and_raises_after() -> No
             start_response("500 Oops", [], sys.exc_info())
         return []
 
-    response, body = parse(answer(before)[1])
+    before_wire = answer(before)[1]
+    response, body = parse(before_wire)
     assert (response.status_code, body) == (500, b"sorry")
     assert b"x-old" not in dict(response.headers)
+    assert before_wire.count(b"HTTP/1.1") == 1
     with pytest.raises(KeyError, match="after"):
         answer(after)
+
+
+def test_a_replacement_that_is_wrong_leaves_no_answer_of_before() -> None:
+    """An app that swallows the error of its error page must not send the page's text under the old status."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        try:
+            raise KeyError("x")
+        except KeyError:
+            with contextlib.suppress(AppError):
+                start_response("500", [], sys.exc_info())
+        return [b"sorry"]
+
+    with pytest.raises(AppError, match="without calling"):
+        answer(app)
+
+
+def test_exc_info_without_an_exception_is_no_way_to_a_second_head() -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])(b"sent")
+        start_response("500 Oops", [], (None, None, None))
+        return []
+
+    client = FakeClient()
+    exchange = make_exchange(client)
+    with pytest.raises(AppError, match="had been sent"):
+        exchange.run(app, {})
+    assert exchange.status == "200 OK"
+    assert client.wire.count(b"HTTP/1.1") == 1
 
 
 class Blocks:
@@ -201,37 +182,90 @@ class Blocks:
         self.closed += 1
 
 
+class Deadline(BaseException):
+    """What the worker throws into the app's greenlet when its time is up."""
+
+
+def returning(iterable: Any) -> App:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return iterable  # type: ignore[no-any-return]
+
+    return app
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
-    "blocks", [(b"a", b"b"), (b"a", ValueError("midway")), (ValueError("at once"),), ("not bytes",), ()]
+    ("blocks", "error"),
+    [
+        ((b"a", b"b"), None),
+        ((), None),
+        ((b"",), None),
+        ((ValueError("at once"),), ValueError),
+        ((b"", ValueError("before the head")), ValueError),
+        ((Deadline(),), Deadline),
+        (("not bytes",), AppError),
+        ((bytearray(b"no"),), AppError),
+    ],
 )
-def test_close_is_called_exactly_once_on_every_path(blocks: tuple[Any, ...]) -> None:
+def test_close_is_called_exactly_once_on_every_path(
+    blocks: tuple[Any, ...], error: type[BaseException] | None, method: str
+) -> None:
     iterable = Blocks(*blocks)
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        return iterable
-
-    failing = any(not isinstance(block, bytes) for block in blocks)
-    try:
-        exchange, _ = answer(app)
-    except (ValueError, AppError):
-        assert failing
-    else:
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        exchange, wire = answer(returning(iterable), method)
         assert exchange.complete
-        assert not failing
+        parse(wire, method)
     assert iterable.closed == 1
 
 
-def test_close_is_called_when_the_client_has_gone() -> None:
+@pytest.mark.parametrize("error", [ValueError("midway"), Deadline(), "not bytes"])
+@pytest.mark.parametrize("http11", [True, False])
+def test_an_answer_that_fails_midway_is_closed_and_not_complete(error: Any, http11: bool) -> None:
+    iterable, client = Blocks(b"a", error), FakeClient()
+    exchange = make_exchange(client, http11=http11)
+    with pytest.raises((ValueError, Deadline, AppError)):
+        exchange.run(returning(iterable), {})
+    assert iterable.closed == 1
+    assert exchange.close
+    assert not exchange.complete
+    assert not client.wire.endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("leaves_after", [0, 1, 2])
+def test_close_is_called_when_the_client_has_gone(leaves_after: int) -> None:
     iterable = Blocks(b"a", b"b", b"c")
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        start_response("200 OK", [])
-        return iterable
-
+    exchange = make_exchange(FakeClient(leaves_after=leaves_after))
     with pytest.raises(OSError, match="gone"):
-        make_exchange(FakeClient(leaves_after=0)).run(app, {})
+        exchange.run(returning(iterable), {})
     assert iterable.closed == 1
+    assert not exchange.complete
+
+
+def test_an_error_in_close_is_raised_and_leaves_the_answer_whole() -> None:
+    class Closing(Blocks):
+        def close(self) -> None:
+            super().close()
+            raise KeyError("in close")
+
+    iterable, client = Closing(b"a"), FakeClient()
+    exchange = make_exchange(client)
+    with pytest.raises(KeyError, match="in close"):
+        exchange.run(returning(iterable), {})
+    assert iterable.closed == 1
+    assert exchange.complete
+    assert parse(client.wire)[1] == b"a"
+
+
+def test_what_has_no_close_and_what_can_not_be_iterated() -> None:
+    assert parse(answer(returning(iter([b"a", b"b"])))[1])[1] == b"ab"
+    for wrong in (None, 1):
+        with pytest.raises(TypeError):
+            answer(returning(wrong))
+    with pytest.raises(AppError, match="is int, not bytes"):
+        answer(returning(b"bytes are an iterable of numbers"))
+    with pytest.raises(AppError, match="is str, not bytes"):
+        answer(returning("text"))
 
 
 def test_more_than_content_length_is_never_sent_and_less_is_an_error() -> None:
@@ -240,23 +274,139 @@ def test_more_than_content_length_is_never_sent_and_less_is_an_error() -> None:
     with pytest.raises(AppError, match="longer"):
         exchange.run(simple(b"abc", b"def", headers=(("Content-Length", "4"),)), {})
     assert client.wire.endswith(b"\r\n\r\nabcd")
+    assert exchange.complete  # what the head promised has arrived, and the next request can follow
+    assert not exchange.close
     with pytest.raises(AppError, match="2 bytes shorter"):
         answer(simple(b"ab", headers=(("Content-Length", "4"),)))
 
 
-@pytest.mark.parametrize(
-    "header",
-    [("X-A", "a\r\nX-B: b"), ("X-A", "a\nb"), ("X-A", "a\0b"), ("X\r\nY", "1"), ("X-A", "a\rb"), ("X-A", "snow ☃")],
-)
-def test_a_head_can_not_be_split_by_a_value(header: tuple[str, str]) -> None:
-    with pytest.raises(AppError):
-        answer(simple(b"x", headers=(header,)))
+class Liar(str):
+    """Text whose methods say that it is something else."""
+
+    __slots__ = ()
+
+    def isprintable(self) -> bool:
+        return True
+
+    def isascii(self) -> bool:
+        return True
+
+    def __format__(self, spec: str) -> str:
+        return "x\r\nX-Split: 1"
+
+    __str__ = __add__ = __radd__ = __format__
 
 
-@pytest.mark.parametrize("status", ["200", "OK", "20 OK", "abc OK", "100 Continue"])
-def test_a_malformed_status_is_an_error(status: str) -> None:
+WRONG_HEADERS: list[Any] = [
+    *((("X-A", value)) for value in ("a\r\nX-B: b", "a\nb", "a\rb", "a\0b", "a\x7fb", "snow ☃", Liar("a\r\nb"))),
+    *((("X-A", value)) for value in (b"bytes", 1, None, ["x"])),
+    *(((name, "1")) for name in ("X\r\nY", "X Y", "X:", "", "Xé", "X\0", Liar("X\n"), b"X", 1, None)),
+    *((("Content-Length", value)) for value in ("-1", "+1", "1_0", "1,1", "", "0x1", "²", "1 ", " 1", "1" * 5000)),
+    "ab:c",
+    ("X-A",),
+    ("X-A", "1", "2"),
+]
+
+
+@pytest.mark.parametrize("header", WRONG_HEADERS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_header_that_is_none_is_an_error_and_nothing_is_sent(header: Any, method: str) -> None:
+    client = FakeClient()
+    with pytest.raises((AppError, ValueError, TypeError)):
+        make_exchange(client, method).run(simple(b"x", headers=(header,)), {})
+    assert client.wire == b""
+
+
+def test_two_lengths_are_an_error_unless_they_are_one() -> None:
+    with pytest.raises(AppError, match="two different lengths"):
+        answer(simple(b"x", headers=(("Content-Length", "1"), ("content-length", "2"))))
+    wire = answer(simple(b"x", headers=(("Content-Length", "1"), ("content-length", "1"))))[1]
+    assert wire.lower().count(b"content-length") == 1
+
+
+def test_text_is_latin_1_and_a_subclass_of_str_is_the_text_that_it_holds() -> None:
+    headers = (("X-A", "caf\xe9\t\xa0\x80"), ("X-B", Liar("b")), (Liar("X-C"), "c"), ("X-D", ""))
+    response, _ = parse(answer(simple(b"x", headers=headers, status="200 d'accord \xe9"))[1])
+    given = {name: value for name, value in response.headers if name.startswith(b"x-")}
+    assert given == {b"x-a": b"caf\xe9\t\xa0\x80", b"x-b": b"b", b"x-c": b"c", b"x-d": b""}
+    assert response.reason == "d'accord \xe9".encode("latin-1")
+
+
+def test_date_and_server_are_the_apps_if_it_has_them() -> None:
+    response, _ = parse(answer(simple(b"x", headers=(("dATE", "then"), ("Server", "mine"))))[1])
+    assert [value for name, value in response.headers if name in (b"date", b"server")] == [b"then", b"mine"]
+
+
+WRONG_STATUSES = ["200", "OK", "20 OK", "abc OK", "100 Continue", "101 Switching Protocols", "103 Early Hints"]
+WRONG_STATUSES += ["999 No", "2000 OK", "200 O\r\nX: y", "200 O\nK", "200 \0", "200 snow ☃", b"200 OK", 200, None]
+
+
+@pytest.mark.parametrize("status", WRONG_STATUSES)
+def test_a_malformed_status_is_told_to_the_app_that_says_it(status: Any) -> None:
+    client = FakeClient()
+    exchange = make_exchange(client)
+    told: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            start_response(status, [])
+        except AppError as error:
+            told.append(str(error))
+            raise
+        return [b"x"]
+
     with pytest.raises(AppError):
-        answer(simple(b"x", status=status))
+        exchange.run(app, {})
+    assert len(told) == 1
+    assert client.wire == b""
+    assert exchange.head is None
+
+
+def test_iteration_stops_at_the_block_that_is_too_much() -> None:
+    """PEP 3333, "Handling the Content-Length Header"; write() raises into the app instead."""
+    iterable, client = Blocks(b"ab", b"cd", b"", b"e", b"never asked for"), FakeClient()
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "4")])
+        return iterable
+
+    with pytest.raises(AppError, match="longer"):
+        make_exchange(client).run(app, {})
+    assert list(iterable.blocks) == [b"never asked for"]
+    assert iterable.closed == 1
+    assert parse(client.wire)[1] == b"abcd"
+
+
+def test_write_beyond_content_length_raises_into_the_app() -> None:
+    raised: list[AppError] = []
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Length", "4")])
+        for block in (b"abc", b"def", b"ghi"):
+            try:
+                write(block)
+            except AppError as error:
+                raised.append(error)
+        return []
+
+    exchange, wire = answer(app)
+    assert len(raised) == 2
+    assert parse(wire)[1] == b"abcd"
+    assert exchange.complete
+
+
+def test_an_app_that_fails_when_all_is_sent_has_answered() -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "4")])
+        yield b"done"
+        raise KeyError("behind it")
+
+    client = FakeClient()
+    exchange = make_exchange(client)
+    with pytest.raises(KeyError):
+        exchange.run(app, {})
+    assert exchange.complete
+    assert parse(client.wire)[1] == b"done"
 
 
 def test_no_start_response_and_two_of_them_are_errors() -> None:
@@ -269,6 +419,21 @@ def test_no_start_response_and_two_of_them_are_errors() -> None:
         answer(lambda environ, start_response: [b"x"])
     with pytest.raises(AppError, match="second time"):
         answer(twice)
+
+
+HOP_BY_HOP = ["Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailers", "Upgrade"]
+HOP_BY_HOP += ["Transfer-Encoding", "Trailer", "Proxy-Connection"]
+
+
+@pytest.mark.parametrize("name", HOP_BY_HOP)
+@pytest.mark.parametrize("change", [str, str.lower, str.upper])
+def test_a_hop_by_hop_field_is_dropped_and_named(name: str, change: Callable[[str], str]) -> None:
+    exchange, wire = answer(simple(b"x", headers=((change(name), "close"), ("X-Kept", "1"))))
+    names = [field for field, _ in parse(wire)[0].headers]
+    assert b"x-kept" in names
+    assert name.lower().encode() not in names
+    assert exchange.head is not None
+    assert exchange.head.dropped == (change(name),)
 
 
 def test_an_app_can_not_steer_the_front_nor_the_connection() -> None:
@@ -294,15 +459,95 @@ def test_the_servers_own_headers_are_sent_as_they_are() -> None:
     assert b"\r\nX-Accel-Redirect: @refused\r\n" in client.sent[0]
 
 
-def test_file_wrapper_reads_from_the_files_position_and_closes(tmp_path: Any) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"0123456789" * 20_000)
-    file = path.open("rb")
-    file.seek(5)
+def test_server_timing_is_told_when_the_head_is_made_and_beside_the_apps_own() -> None:
+    clock = [0.0]
 
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [("Server-Timing", "db;dur=1")])
+        clock[0] = 2.5  # it takes this long until the first block
+        yield b"x"
+
+    def asked() -> str:
+        return f"Server-Timing: app;dur={clock[0]:.2f}"
+
+    client = FakeClient()
+    make_exchange(client, timing=asked).run(app, {})
+    response, _ = parse(client.wire)
+    assert [value for name, value in response.headers if name == b"server-timing"] == [b"db;dur=1", b"app;dur=2.50"]
+    failed = FakeClient()
+    make_exchange(failed, timing=asked).answer("500 Internal Server Error", [], b"the host's own page")
+    assert b"Server-Timing" not in failed.wire
+
+
+def hinting(*hints: Any, body: bytes = b"x", late: bool = False) -> App:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        if not late:
+            environ["wsgi.early_hints"](list(hints))
         start_response("200 OK", [])
-        return FileWrapper(file, 1000)
+        yield body
+        if late:
+            environ["wsgi.early_hints"](list(hints))
 
-    assert parse(answer(app)[1])[1] == path.read_bytes()[5:]
-    assert file.closed
+    return app
+
+
+LINK = ("Link", "</style.css>; rel=preload; as=style")
+
+
+def test_early_hints_stand_before_the_answer() -> None:
+    client = FakeClient()
+    hints = (
+        LINK,
+        (b"X-Bytes", b"caf\xe9"),
+        ("Connection", "close"),
+        ("Content-Length", "5"),
+        ("X-Accel-Redirect", "/"),
+    )
+    make_exchange(client).run(hinting(*hints), {})
+    expected = f"HTTP/1.1 103 Early Hints\r\nLink: {LINK[1]}\r\nX-Bytes: caf\xe9\r\n\r\n".encode("latin-1")
+    assert client.interim == [expected]
+    parser = h11.Connection(h11.CLIENT)
+    parser.send(h11.Request(method="GET", target="/", headers=[("Host", "a")]))
+    parser.receive_data(b"".join(client.interim) + client.wire)
+    informational = parser.next_event()
+    assert isinstance(informational, h11.InformationalResponse)
+    assert informational.status_code == 103
+    assert isinstance(parser.next_event(), h11.Response)
+
+
+@pytest.mark.parametrize(
+    "hint", [("X-A", "a\r\nb"), ("X Y", "1"), ("X-A", "☃"), ("X-A", b"a\nb"), (b"X\n", "1"), ("X-A", 1)]
+)
+def test_early_hints_are_checked_as_other_headers_are(hint: Any) -> None:
+    client = FakeClient()
+    with pytest.raises(ValueError):  # noqa: PT011
+        make_exchange(client).run(hinting(LINK, hint), {})
+    assert client.interim == []
+
+
+@pytest.mark.parametrize(("late", "http11"), [(True, True), (False, False)])
+def test_early_hints_that_come_too_late_or_to_an_old_client_are_ignored(late: bool, http11: bool) -> None:
+    client = FakeClient()
+    exchange = make_exchange(client, http11=http11)
+    environ: dict[str, Any] = {}
+    exchange.run(hinting(LINK, late=late), environ)
+    environ["wsgi.early_hints"]([LINK])  # kept, and used when the request is over
+    assert client.interim == []
+    assert exchange.complete
+
+
+def test_an_app_can_ask_whether_the_client_has_gone() -> None:
+    client = FakeClient(leaves_after=1)
+    seen: list[bool] = []
+    environ: dict[str, Any] = {}
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "1")])
+        seen.append(environ["hedgerow.client_disconnected"]())
+        yield b"x"
+        seen.append(environ["hedgerow.client_disconnected"]())
+
+    make_exchange(client).run(app, environ)
+    assert seen == [False, True]
+    client.leaves_after = 1000
+    assert environ["hedgerow.client_disconnected"]()  # that request's client, not the connection's next one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -44,3 +46,46 @@ def test_a_body_that_ends_early_is_an_error_and_not_a_short_read() -> None:
 
     with pytest.raises(OSError, match="early"):
         BodyInput(more).read(8)
+
+
+@pytest.mark.parametrize("call", ["read", "readline", "readlines", "__iter__"])
+def test_what_ends_the_wait_for_more_loses_nothing(call: str) -> None:
+    """A time-out that the app catches, and a second try."""
+    arriving: list[bytes | BaseException] = [b"ha", TimeoutError("the app's own"), b"lf\n", b""]
+
+    def more() -> bytes:
+        next_one = arriving.pop(0)
+        if isinstance(next_one, BaseException):
+            raise next_one
+        return next_one
+
+    body = BodyInput(more)
+    with pytest.raises(TimeoutError):
+        list(getattr(body, call)())
+    assert b"".join(body) == b"half\n"
+
+
+@pytest.mark.parametrize(
+    "call", [lambda body: body.read(), lambda body: body.read(8), lambda body: body.readline(), list]
+)
+def test_a_body_that_ends_early_is_an_error_each_time_it_is_asked(call: Callable[[BodyInput], object]) -> None:
+    arrived = [b"line\n", b"half"]
+
+    def more() -> bytes:
+        if arrived:
+            return arrived.pop(0)
+        raise OSError("the body ended early")
+
+    body = BodyInput(more)
+    assert body.readline() == b"line\n"
+    for _ in range(3):
+        with pytest.raises(OSError, match="early"):
+            call(body)
+
+
+def test_a_long_line_and_many_short_ones_are_not_copied_over_and_over() -> None:
+    """Cut off the front of the buffer or joined piece by piece, these took 60 s and more."""
+    started = time.process_time()
+    assert len(make_input(b"x" * 100_000_000, 16_384).readline()) == 100_000_000
+    assert sum(1 for _ in make_input(b"\n" * 1_000_000, 1_000_000)) == 1_000_000
+    assert time.process_time() - started < 10
