@@ -24,7 +24,7 @@ ALLOWED = {
     "cli": {"errors", "config", "hosting", "control", "__init__"},
     "__init__": set(),
 }
-THIRD_PARTY_ONLY_IN = {"gevent": {"worker"}, "greenlet": {"worker"}, "httptools": {"http"}, "click": {"cli"}}
+THIRD_PARTY_ONLY_IN = {"gevent": {"worker"}, "greenlet": {"worker"}, "click": {"cli"}}
 
 
 def imports(path: Path) -> Iterator[str]:

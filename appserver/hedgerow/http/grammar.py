@@ -1,16 +1,15 @@
 """The grammar of RFC 9112 as far as we check it ourselves: the ABNF stands above each regular expression, compiled
 here only.
 
-What llhttp already refuses (the characters of a header's name and value, the order of things) is not repeated.
+What a plain search tells (`head.py`) is not repeated.
 """
 
 from __future__ import annotations
 
 import re
 
-# request-line = method SP request-target SP HTTP-version ; HTTP-version = HTTP-name "/" DIGIT "." DIGIT
-# llhttp also takes other protocol names (RTSP, ICE) and more than one space; we do not.
-REQUEST_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]\r\n")
+# HTTP-version = HTTP-name "/" DIGIT "." DIGIT ; of which we speak two
+VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 
 # A line feed that no carriage return comes before is no line end (RFC 9112 section 2.2 lets us refuse it).
 BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -19,8 +18,12 @@ BARE_LF = re.compile(rb"(?<!\r)\n")
 CONTENT_LENGTH = re.compile(r"[0-9]{1,18}")
 
 # chunk-size [ chunk-ext ] CRLF ; chunk-size = 1*HEXDIG
-# chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
-CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+# chunk-ext = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )
+CHUNK_HEAD = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+    rb'|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*'
+)
 
 # trailer-section = *( field-line CRLF ) ; field-line = field-name ":" OWS field-value OWS
 TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
@@ -30,12 +33,19 @@ STATUS = re.compile(r"[2-5][0-9]{2} ")
 
 # token = 1*tchar
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+# Transfer-Encoding = #transfer-coding ; transfer-coding = token, here without parameters
+TRANSFER_CODINGS = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")
 
 # field-content has no control characters but HTAB; a line of an answer must have none.
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-# absolute-form = absolute-URI ; scheme "://" authority path-abempty [ "?" query ]
-ABSOLUTE_FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://(?P<authority>[^/?#@]*)(?P<path>[^#]*)")
+# absolute-form = absolute-URI ; "http" [ "s" ] "://" [ userinfo "@" ] uri-host [ ":" port ] path-abempty [ "?" query ]
+ABSOLUTE_FORM = re.compile(r"(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#@]+)(?P<path>[^#]*)")
+
+# authority-form = uri-host ":" port
+AUTHORITY_FORM = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 # Host = uri-host [ ":" port ]
 HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
