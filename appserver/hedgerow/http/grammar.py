@@ -42,10 +42,13 @@ TRANSFER_CODINGS = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # absolute-form = absolute-URI ; "http" [ "s" ] "://" [ userinfo "@" ] uri-host [ ":" port ] path-abempty [ "?" query ]
-ABSOLUTE_FORM = re.compile(r"(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#@]+)(?P<path>[^#]*)")
+ABSOLUTE_FORM = re.compile(r"(?i:https?)://(?:[^/?#@]*@)?(?P<host>[^/?#@]+)(?P<path>(?:[/?][^#]*)?)")
+
+# uri-host = IP-literal / IPv4address / reg-name ; without the comma of reg-name: it would be a list of two hosts
+_URI_HOST = r"(?:(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\])"
 
 # authority-form = uri-host ":" port
-AUTHORITY_FORM = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+AUTHORITY_FORM = re.compile(_URI_HOST + r":[0-9]{1,5}")
 
 # Host = uri-host [ ":" port ]
-HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+HOST = re.compile(_URI_HOST + r"(?::[0-9]{0,5})?")

@@ -128,8 +128,8 @@ def _parse_request_line(line: str, fields: dict[str, Any], max_target_bytes: int
     method, target, version = line[:method_end], line[method_end + 1 : target_end], line[target_end + 1 :]
     if method_end < 0 or target_end <= method_end + 1 or "#" in target:
         raise HttpError(400, "The request line is malformed.")
-    if not target.isprintable() and (CONTROL.search(target) is not None or "\t" in target):
-        raise HttpError(400, "The request's target holds a control character.")
+    if not (target.isascii() and target.isprintable()):  # RFC 3986 section 2: all else is percent-encoded
+        raise HttpError(400, "The request's target holds a character that must be percent-encoded.")
     if method not in _COMMON_METHODS:
         _check_method(method)
     http11 = version == "HTTP/1.1"
@@ -164,7 +164,7 @@ def _check(request: Request) -> None:
     fields = request.fields
     if request.http11 and "HTTP_HOST" not in fields:
         raise HttpError(400, "An HTTP/1.1 request needs a Host header.")
-    if request.target[0] != "/":
+    if request.target[0] != "/" or request.method == "CONNECT":
         _take_other_form(request)
     if "CONTENT_LENGTH" in fields or "HTTP_TRANSFER_ENCODING" in fields:
         _frame_body(request)
