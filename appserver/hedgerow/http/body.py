@@ -16,6 +16,9 @@ MAX_CHUNK_LINE_BYTES = 1024  # one chunk's size with its extensions
 MAX_EXTENSION_BYTES = 16_384  # all chunk extensions of a body
 MAX_TRAILER_BYTES = 8192  # all trailers
 
+# What says how to read or route a request comes too late in a trailer (RFC 9110 section 6.5.1).
+_NO_TRAILERS = frozenset({b"authorization", b"content-length", b"host", b"te", b"trailer", b"transfer-encoding"})
+
 
 class LengthDecoder:
     """A body of a known number of bytes (RFC 9112 section 6.2)."""
@@ -120,6 +123,8 @@ class ChunkedDecoder:
         self._trailer_bytes += len(line)
         if self._trailer_bytes > MAX_TRAILER_BYTES or TRAILER_LINE.fullmatch(line) is None:
             raise HttpError(400, "A trailer is malformed or too long.")
+        if line[: line.index(b":")].lower() in _NO_TRAILERS:
+            raise HttpError(400, "A header stands in the trailers that must not come behind the body.")
 
 
 Decoder = LengthDecoder | ChunkedDecoder
