@@ -44,7 +44,7 @@ class Acceptor:
         self._log = log
         self._admit = admit
         self._watcher = hub.loop.io(listener.fileno(), READ)
-        self._timer = hub.loop.timer(PAUSE_S)
+        self._timer: Any = None
         self._stopped = False
         self._told_at = 0.0
         self._reserve = -1
@@ -58,8 +58,7 @@ class Acceptor:
     def stop(self) -> None:
         """Leave new clients to whoever shares the listener."""
         self._stopped = True
-        self.paused = False
-        self._timer.stop()
+        self._end_pause()
         self._watcher.stop()
 
     def refuse_new(self) -> None:
@@ -74,8 +73,7 @@ class Acceptor:
 
     def resume(self) -> None:
         """After a pause: a descriptor may be free."""
-        self._timer.stop()
-        self.paused = False
+        self._end_pause()
         if not self._stopped:
             self._fill_reserve()
             self._listener.listen(BACKLOG)  # brings it back if it was shut down
@@ -109,17 +107,25 @@ class Acceptor:
         self._watcher.stop()
         if self._stopped:
             return
+        self._end_pause()
         self.paused = True
+        self._timer = self._hub.loop.timer(PAUSE_S)  # a new one: libev's go on where they were stopped
         self._timer.start(self.resume)
         now = self._hub.loop.now()
         if now - self._told_at > TELL_S:
             self._told_at = now
             self._log.tell("error", f"accepting pauses: {os.strerror(error.errno or 0)}")
 
+    def _end_pause(self) -> None:
+        self.paused = False
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
     def _accept_with_reserve(self) -> None:
         if self._reserve < 0:
             return
-        os.close(self._reserve)
+        _socket.close(self._reserve)  # os.close is patched, and closes only later
         self._reserve = -1
         try:
             descriptor, peer = self._listener._accept()  # type: ignore[attr-defined]
@@ -137,7 +143,7 @@ def _client_socket(descriptor: int) -> _socket.socket:
     """The accepted socket. Never one of the first three: where an app has closed those, children write to them."""
     if descriptor < 3:
         moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
-        os.close(descriptor)
+        _socket.close(descriptor)
         descriptor = moved
     sock = _socket.socket(fileno=descriptor)
     sock.setblocking(False)

@@ -247,8 +247,10 @@ class Connection(Transfer):
         """The sweep's: note until when this state may last, or end it."""
         if self.busy:
             self._end_waits(now)
-        elif not self.until:
-            self.until = now + self._limit_s(now)
+            return
+        limit_s = self._limit_s(now)
+        if not self.until and limit_s > 0:
+            self.until = now + limit_s
         elif self.reader.buffered and not self._ending and not self._skipping:
             self.reject(HttpError(408, "The request did not arrive in time."))
         else:

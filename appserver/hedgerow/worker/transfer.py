@@ -56,7 +56,9 @@ class Transfer:
         settings = server.settings
         self.server = server
         self.peer = peer
-        self.reader = RequestReader(settings.max_head_bytes, settings.max_body_bytes)
+        self.reader = RequestReader(
+            settings.max_head_bytes, settings.max_body_bytes, settings.max_target_bytes, settings.max_headers
+        )
         self.closed = False
         self.until = 0.0
         self._sock = sock
