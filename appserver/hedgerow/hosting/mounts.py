@@ -162,9 +162,10 @@ class Mounts(Generic[A]):
                 tree.add(path, app)
 
     def route(self, raw_path: str, host: str) -> Route[A] | None:
-        """The app for a raw path, without its query, and a Host header; None when no app is mounted there."""
-        if not raw_path.startswith("/"):
-            return None
+        """The app for a raw path, without its query, and a Host header; None when no app is mounted there.
+
+        What is no path ('*' of OPTIONS, '' of CONNECT) asks about the whole host: it goes to the app at its root.
+        """
         if self._hosts:
             tree = self._hosts.get(host_name(host))
             if tree is not None and (route := tree.find(raw_path)) is not None:

@@ -76,7 +76,7 @@ def test_the_longest_mount_by_whole_segments(path: str, wanted: tuple[str, str, 
 
 def test_the_root_takes_what_no_other_has() -> None:
     mounts = Mounts([app("home", "/"), app("api"), app("deep", "/x/y")])
-    paths = ["/", "/apiary", "/api/1", "/x/z", "/x/y", "//", "/%2f", "*"]
+    paths = ["/", "/apiary", "/api/1", "/x/z", "/x/y", "//", "/%2f", "*", ""]
     assert [found(mounts, path) for path in paths] == [
         ("home", "", "/"),
         ("home", "", "/apiary"),
@@ -85,7 +85,8 @@ def test_the_root_takes_what_no_other_has() -> None:
         ("deep", "/x/y", ""),
         ("home", "", "//"),
         ("home", "", "//"),
-        None,
+        ("home", "", "*"),
+        ("home", "", ""),
     ]
 
 
