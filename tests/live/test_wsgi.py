@@ -267,16 +267,15 @@ def test_a_body_that_ends_early_is_an_oserror_and_never_a_short_read(worker: Wor
         ("a%2Fb//c/../d;x", "/a/b//c/../d;x"),
         ("caf%C3%A9%20%25", "/café %"),
         ("%ff", "/\\xff"),
-        ("caf\xe9", "/caf\\xe9"),
         ("+&=", "/+&="),
     ],
 )
 def test_the_paths_that_an_app_sees(worker: Worker, twin: str, raw: str, path: str) -> None:
-    target = f"/tells_its_environ{twin}/{raw}?q=%20&x=é"
+    target = f"/tells_its_environ{twin}/{raw}?q=%20&x=%E9"
     environ = json.loads(ask(worker, target).body)
     assert environ["SCRIPT_NAME"] == f"/tells_its_environ{twin}"
     assert environ["pi"] == path
-    assert environ["QUERY_STRING"] == "q=%20&x=é"
+    assert environ["QUERY_STRING"] == "q=%20&x=%E9"
     assert environ["REQUEST_URI"] == environ["RAW_URI"] == target
 
 
@@ -316,6 +315,13 @@ def test_early_hints_come_in_front_of_the_answer(worker: Worker, twin: str, vers
     both = [LINK, ("link", "</a.js>; rel=preload; as=script")]
     assert answer.interim == ([] if version == "1.0" else [(103, both), (103, [LINK])])
     assert (answer.status, answer.body) == (200, b"hinted body")
+
+
+def test_behind_the_front_early_hints_are_no_ops(tmp_path: Path) -> None:
+    """An nginx before 1.29 takes a 103 for the answer (tried with 1.22: the client waits in vain)."""
+    with serving(tmp_path, {"hints_early": WSGI_APPS["hints_early"]}, settings={"TRUST_FRONT": 1}) as fronted:
+        answer = ask(fronted, "/hints_early/", "PUT", body=b"body")
+    assert (answer.interim, answer.status, answer.body) == ([], 200, b"hinted body")
 
 
 def test_early_hints_leave_the_invitation_to_send_a_body_open(worker: Worker) -> None:

@@ -161,13 +161,16 @@ class ResponseHead:
         known_length: the body's length if the caller knows it and the app did not say; own_headers: lines of the
         server's own, sent as they are.
         """
-        if self._kind == _USUAL and method != "HEAD":
+        if self._kind != _USUAL or method == "HEAD":
+            self.framing = NONE
+            self._settle_bodyless(known_length)
+        elif method == "CONNECT" and self._text.startswith("HTTP/1.1 2"):
+            # To the client all that follows is a tunnel (RFC 9110 section 9.3.6): no framing, and nothing behind it.
+            self.framing, self.length = CLOSE, None
+        else:
             if self.length is None:
                 self.length = known_length
             self.framing = LENGTH if self.length is not None else CHUNKED if http11 else CLOSE
-        else:
-            self.framing = NONE
-            self._settle_bodyless(known_length)
         self.close = not keep_alive or self.framing is CLOSE
         dated = "" if self._has_date else f"\r\nDate: {date}"
         served = "" if self._has_server else "\r\nServer: hedgerow"

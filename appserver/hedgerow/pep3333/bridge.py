@@ -41,15 +41,15 @@ class Exchange:
     """One request's answer, from start_response to the last byte.
 
     request: what is answered; client: who gets it; date: for the Date field; own_headers: whole lines of the server's
-    own, which no app can send; timing: asked for one more such line when the app's head is made. Afterwards: status
-    (text, or '' if nothing was sent), sent_bytes of body, complete (whether all that the head promised was sent), close
-    (whether the connection has to end).
+    own, which no app can send; timing: asked for one more such line when the app's head is made; hints: whether early
+    hints are sent. Afterwards: status (text, or '' if nothing was sent), sent_bytes of body, complete (whether all that
+    the head promised was sent), close (whether the connection has to end).
     """
 
     # fmt: off
     __slots__ = (
-        "_client", "_date", "_left", "_over", "_own_headers", "_request", "_said", "_status", "_timing", "close",
-        "complete", "head", "sent_bytes",
+        "_client", "_date", "_hints", "_left", "_over", "_own_headers", "_request", "_said", "_status", "_timing",
+        "close", "complete", "head", "sent_bytes",
     )
     # fmt: on
 
@@ -60,12 +60,14 @@ class Exchange:
         date: str,
         own_headers: tuple[str, ...] = (),
         timing: Callable[[], str] | None = None,
+        hints: bool = True,
     ) -> None:
         self._request = request
         self._client = client
         self._date = date
         self._own_headers = own_headers
         self._timing = timing
+        self._hints = hints and request.http11
         self._status = ""
         self._said: ResponseHead | None = None  # by the app's last start_response
         self._left: int | None = None  # bytes that the head promised and that are not sent
@@ -149,8 +151,8 @@ class Exchange:
             raise AppError("the body is longer than its Content-Length")
 
     def early_hints(self, headers: Headers) -> None:
-        """`wsgi.early_hints`: send a 103 answer; nothing is sent to HTTP/1.0, or when the answer itself has begun."""
-        if self.head is None and not self._over and self._request.http11:
+        """`wsgi.early_hints`: send a 103 answer, unless the client may not understand it or the answer has begun."""
+        if self._hints and self.head is None and not self._over:
             self._client.send(early_hints(headers), True)
 
     def client_disconnected(self) -> bool:

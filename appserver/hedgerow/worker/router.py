@@ -100,8 +100,10 @@ class Router:
         application: Application = app.application  # type: ignore[assignment]
         if self._trust_front:
             application = Forwarded(application)
-        timed = app.manifest.server_timing
-        return Target(quote(app.name), application, app.context, app.gate, server_timing=timed)
+        target = Target(quote(app.name), application, app.context, app.gate)
+        target.server_timing = app.manifest.server_timing
+        target.early_hints = not self._trust_front  # an nginx before 1.29 takes 103 for the answer and waits for more
+        return target
 
 
 def _redirect_page(redirect: Redirect) -> Page:

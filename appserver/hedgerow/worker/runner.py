@@ -38,7 +38,7 @@ _NO_BODY = b""
 @dataclass(slots=True)
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
-    answers tell how long it took; warned: its author was told of fields that are dropped.
+    answers tell how long it took; early_hints: they are sent; warned: its author was told of fields that are dropped.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Target:
     gate: Gate
     free: list[Runner] = field(default_factory=list)
     server_timing: bool = False
+    early_hints: bool = True
     warned: bool = False
 
 
@@ -111,7 +112,8 @@ class Runner(greenlet):
         started = time.monotonic()
         request_id.set(job.request_id)
         timing = partial(_timing_line, started) if job.target.server_timing else None
-        exchange = Exchange(request, connection, server.date(), job.own_headers, timing)
+        hints = job.target.early_hints
+        exchange = Exchange(request, connection, server.date(), job.own_headers, timing, hints)
         body = _body(connection, request)
         environ = build(server.environ, request, job.script_name, job.path_info, job.query, connection.peer)
         environ["hedgerow.request_id"] = job.request_id

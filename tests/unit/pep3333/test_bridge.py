@@ -60,6 +60,18 @@ def test_an_answer_without_a_body_has_none(
     assert not exchange.close
 
 
+def test_a_2xx_to_connect_is_a_tunnel_to_the_client_and_the_last_answer() -> None:
+    exchange, wire = answer(simple(b"x", headers=(("Content-Length", "1"),)), "CONNECT")
+    head, _, rest = wire.partition(b"\r\n\r\n")
+    assert b"Content-Length" not in head
+    assert b"Transfer-Encoding" not in head
+    assert rest == b"x"
+    assert exchange.close
+    exchange, wire = answer(simple(b"no", status="405 Method Not Allowed"), "CONNECT")
+    assert b"Content-Length: 2\r\n" in wire
+    assert not exchange.close
+
+
 def test_head_says_the_length_of_get_and_never_a_wrong_one() -> None:
     assert b"Content-Length: 6\r\n" in answer(simple(b"abcdef"), "HEAD")[1]
     assert b"Content-Length" not in answer(simple(), "HEAD")[1]

@@ -38,7 +38,9 @@ def test_environ_is_a_plain_dict_and_a_fresh_one_each_time() -> None:
 
 
 def test_all_that_pep_3333_asks_for_is_there_as_native_text() -> None:
-    environ = environ_of("POST /caf%C3%A9?q=%20&%E2%82%AC HTTP/1.1\r\nHost: a\r\nX-A: é\r\nContent-Length: 3\r\n\r\n".encode())
+    environ = environ_of(
+        "POST /caf%C3%A9?q=%20&%E2%82%AC HTTP/1.1\r\nHost: a\r\nX-A: é\r\nContent-Length: 3\r\n\r\n".encode()
+    )
     assert environ["REQUEST_URI"] == environ["RAW_URI"] == "/caf%C3%A9?q=%20&%E2%82%AC"
     assert environ["HTTP_X_A"] == "é".encode().decode("latin-1")
     assert environ["CONTENT_LENGTH"] == "3"
