@@ -166,7 +166,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", type=_peers, default=list(PEERS), help="comma-separated, as gunicorn-gevent")
     parser.add_argument("--python", type=Path, default=servers.OWN_PYTHON, help="the one that has hedgerow")
     parser.add_argument("--peers-python", type=Path, default=servers.PEERS_PYTHON, help="the one that has the peers")
-    parser.add_argument("--rounds", type=int, help="of every mode; else 9 of small and front, 3 of bodies")
+    parser.add_argument("--rounds", type=int, help="of every mode; else 9 of small and front, 4 of bodies")
     parser.add_argument("--seconds", type=float, help="of a measurement; else 1.2, 1.5 and 0.8")
     parser.add_argument("--write", action="store_true", help=f"the tables into {DOCUMENT.relative_to(HERE.parents[1])}")
     options = parser.parse_args()
@@ -193,7 +193,7 @@ def main() -> int:
         modes: dict[str, tuple[Callable[[int, float], None], int, float]] = {
             "small": (bench.small, 9, 1.2),
             "front": (bench.front, 9, 1.5),
-            "bodies": (bench.bodies, 3, 0.8),
+            "bodies": (bench.bodies, 4, 0.8),
         }
         for name in options.only:
             run, rounds, seconds = modes[name]
