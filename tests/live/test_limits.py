@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import select
 import socket
 import struct
 import threading
@@ -22,7 +23,7 @@ SHORT = {
     "HEAD_TIMEOUT_S": 0.4,
     "KEEPALIVE_S": 0.4,
     "BODY_IDLE_TIMEOUT_S": 0.4,
-    "BODY_TIMEOUT_S": 1.2,
+    "BODY_TIMEOUT_S": 2.0,
     "WRITE_TIMEOUT_S": 0.4,
     "MAX_DRAIN_BYTES": 100_000,
     "MAX_REQUESTS_PER_CONNECTION": 3,
@@ -99,7 +100,7 @@ def test_a_body_that_stops_coming_is_answered_408(worker: Worker, length: int | 
         sock.sendall(put("limits/readall", length) + b"2\r\nab")
         started = time.monotonic()
         answer = receive(sock)
-        assert 0.2 < time.monotonic() - started < 2
+        assert 0.2 < time.monotonic() - started < 1.8  # and not by the time of a whole body
     assert status_of(answer) == 408
     assert b"Connection: close" in answer
 
@@ -110,12 +111,12 @@ def test_a_body_that_dribbles_in_is_timed_as_a_whole(worker: Worker) -> None:
         sock.settimeout(0.2)
         started, answer = time.monotonic(), b""
         while not answer:
-            assert time.monotonic() - started < 4
+            assert time.monotonic() - started < 6
             sock.sendall(b"x")
             with contextlib.suppress(TimeoutError):
                 answer = sock.recv(1000)
     assert status_of(answer) == 408
-    assert time.monotonic() - started > 1
+    assert time.monotonic() - started > 1.8
 
 
 def test_a_client_that_takes_nothing_is_given_up(worker: Worker) -> None:
@@ -130,16 +131,14 @@ def test_a_client_that_takes_nothing_is_given_up(worker: Worker) -> None:
 
 
 def test_a_client_that_takes_slowly_is_not_given_up(worker: Worker) -> None:
-    """Longer than the time-out as a whole, but never without progress for so long."""
+    """One block takes longer than the time-out, but never without progress for so long."""
     with worker.connect() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        sock.sendall(b"GET /engine/count?8 HTTP/1.1\r\nHost: a\r\n\r\n")
-        started, received, tail = time.monotonic(), 0, b""
-        while not tail.endswith(b"\r\n0\r\n\r\n"):
-            block = receive(sock, 1)
-            received, tail = received + len(block), (tail + block)[-7:]
-            time.sleep(0.01)
-        assert received > 8 * MIB
+        sock.sendall(b"GET /limits/big HTTP/1.1\r\nHost: a\r\n\r\n")
+        started, received = time.monotonic(), 0
+        while received < 16 * MIB:
+            received += len(receive(sock, 1))
+            time.sleep(0.005)
         assert time.monotonic() - started > 0.9
 
 
@@ -212,12 +211,9 @@ def test_a_connection_too_many_is_refused_before_entry(tmp_path: Path) -> None:
         while worker.ask("/engine/hello")[0].status != 200:
             assert time.monotonic() < end
         crowd = [stack.enter_context(worker.connect()) for _ in range(12)]
-        end = time.monotonic() + 5
-        while worker.status()["connections"] > 6:  # twice as many, and no more
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        for sock in crowd:
-            sock.close()
+        time.sleep(0.5)  # less than a connection too many may be silent
+        closed = select.select(crowd, [], [], 0)[0]
+        assert len(closed) >= 8  # twice as many connections as allowed, and no more
 
 
 def test_without_a_free_descriptor_accepting_pauses_and_does_not_spin(tmp_path: Path) -> None:
@@ -232,7 +228,6 @@ def test_without_a_free_descriptor_accepting_pauses_and_does_not_spin(tmp_path: 
         used = cpu_s(worker) - before
         print(f"{used:.2f} s of CPU time in 1.5 s")
         assert used < 0.15
-        assert worker.log.read_text().count("accepting pauses: ") == 1
         with stack.enter_context(worker.connect()) as sock:
             for one in socks[:9]:
                 one.sendall(GET)
@@ -241,6 +236,7 @@ def test_without_a_free_descriptor_accepting_pauses_and_does_not_spin(tmp_path: 
                 one.close()
             sock.sendall(GET)
             assert b"hello" in receive(sock, b"hello")
+    assert worker.log.read_text().count("accepting pauses: ") == 1
 
 
 def test_with_the_last_descriptor_a_client_is_told_to_go_elsewhere(tmp_path: Path) -> None:
@@ -260,7 +256,7 @@ def test_with_the_last_descriptor_a_client_is_told_to_go_elsewhere(tmp_path: Pat
             response, _body = worker.ask("/engine/hello")
             assert (response.status, response.getheader("Connection")) == (503, "close")
         assert time.monotonic() - started < 10
-        assert worker.log.read_text().count("accepting pauses: ") == 1
+    assert worker.log.read_text().count("accepting pauses: ") == 1
 
 
 # What a client sends that nobody reads.

@@ -31,6 +31,10 @@ def do_readall(environ, start_response):
     return text(start_response, str(len(environ["wsgi.input"].read())))
 
 
+def do_big(environ, start_response):
+    return text(start_response, "x" * 2**24)
+
+
 def do_readerror(environ, start_response):
     """The body's error, told to the client by the app itself."""
     try:
