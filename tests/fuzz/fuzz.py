@@ -13,17 +13,20 @@ Invariant of `body`: the same, with the bytes as a chunked body behind a head.
 Invariant of `answer`, for all statuses and headers: ValueError, or h11 as a client reads the same status, fields,
 body and end out of the answer.
 
-`--plant` puts a known fault into the reader, to show that it would be found.
+`--plant` puts a known fault into the engine, to show that it would be found; then without the corpus, of which many a
+file would show it at once.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 import atheris
 import h11  # noqa: F401  # before the hook below, which would hide extension modules
@@ -49,11 +52,11 @@ for module in (body, grammar, reader, request, response):
 HEAD = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class TakesASign(reader.RequestReader):
-    """The fault: `Content-Length: +5` is five."""
+class TakesAZeroByte(reader.RequestReader):
+    """The fault: a zero byte is as good as a space."""
 
     def feed(self, data: bytes) -> None:
-        super().feed(data.replace(b"Length: +", b"Length:  "))
+        super().feed(data.replace(b"\0", b" "))
 
 
 class TakesSpaceBeforeColon(reader.RequestReader):
@@ -63,14 +66,42 @@ class TakesSpaceBeforeColon(reader.RequestReader):
         super().feed(data.replace(b" : ", b":  "))
 
 
-class LosesASplitLineEnd(reader.RequestReader):
-    """The fault: a line feed at the beginning of a piece, where two are the end of the head."""
+class TakesABareLineFeed(reader.RequestReader):
+    """The fault: a line may end in LF alone."""
+
+    last = b""
 
     def feed(self, data: bytes) -> None:
-        super().feed(b"" if data == b"\n" else data)
+        joined = re.sub(rb"(?<!\r)\n", b"\r\n", self.last + data)
+        super().feed(joined[len(self.last) :])
+        self.last = data[-1:].replace(b"\n", b"")
 
 
-PLANTS = {"sign": TakesASign, "space": TakesSpaceBeforeColon, "split": LosesASplitLineEnd}
+class ForgetsItsError(reader.RequestReader):
+    """The fault: behind an error in a body the next request is looked for."""
+
+    def next_request(self) -> request.Request | None:
+        if self._decoder is not None and not self._decoder.done:
+            self._broken = None
+        return super().next_request()
+
+
+class ForgetsToSayClose(response.ResponseHead):
+    """The fault: a 304 does not say that the connection ends."""
+
+    def settle(self, *arguments: Any) -> None:
+        super().settle(*arguments)
+        if self.head.startswith(b"HTTP/1.1 304"):
+            self.head = self.head.replace(b"\r\nConnection: close", b"")
+
+
+PLANTS: dict[str, type] = {
+    "zero": TakesAZeroByte,
+    "space": TakesSpaceBeforeColon,
+    "line-feed": TakesABareLineFeed,
+    "no-end": ForgetsItsError,
+    "close": ForgetsToSayClose,
+}
 
 
 def check_reader(data: bytes) -> None:
@@ -126,10 +157,10 @@ SEEDS = {
 }
 
 
-def write_seeds(target: str, folder: Path) -> None:
+def write_seeds(target: str, folder: Path, corpus: bool) -> None:
     """Our own seeds, and the corpus of wire bytes for what reads them."""
     seeds = list(SEEDS[target])
-    if target == "reader":
+    if corpus and target == "reader":
         seeds += [path.read_bytes() for path in sorted((HERE.parent / "corpus").glob("**/*.http"))]
     for number, seed in enumerate(seeds):
         (folder / f"{number:04}").write_bytes(seed)
@@ -138,11 +169,13 @@ def write_seeds(target: str, folder: Path) -> None:
 def main(arguments: list[str]) -> None:
     """Fuzz until libFuzzer's options say stop, or a law is broken: then it prints the bytes and exits with 77."""
     target = arguments.pop(0)
-    if arguments[:1] == ["--plant"]:
-        law.RequestReader = PLANTS[arguments[1]]  # type: ignore[misc]
+    planted = arguments[:1] == ["--plant"]
+    if planted:
+        fault = PLANTS[arguments[1]]
+        setattr(law, fault.__bases__[0].__name__, fault)
         del arguments[:2]
     with tempfile.TemporaryDirectory(prefix="hedgerow-fuzz-") as folder:
-        write_seeds(target, Path(folder))
+        write_seeds(target, Path(folder), corpus=not planted)
         options = [f"-max_len={MAX_BYTES}", f"-dict={HERE / 'http.dict'}", "-timeout=10", "-print_final_stats=1"]
         atheris.Setup([sys.argv[0], *options, *arguments, folder], TARGETS[target])
         atheris.Fuzz()
