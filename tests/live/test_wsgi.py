@@ -41,7 +41,9 @@ def validated(folder: Path, to: Path) -> Path:
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     folder = tmp_path_factory.mktemp("validated")
     twins = {f"{name}-validated": validated(app, folder / name) for name, app in WSGI_APPS.items()}
-    with serving(tmp_path_factory.mktemp("run"), WSGI_APPS | twins) as running:
+    rooted = validated(WSGI_APPS["tells_its_environ"], folder / "rooted")
+    (rooted / "app.toml").write_text('mount = "/"\n')
+    with serving(tmp_path_factory.mktemp("run"), WSGI_APPS | twins | {"rooted": rooted}) as running:
         yield running
         complaints = [line for line in running.lines() if any(word in str(line) for word in COMPLAINTS)]
         assert complaints == [], "wsgiref.validate found fault with one of the two sides"
@@ -277,6 +279,11 @@ def test_the_paths_that_an_app_sees(worker: Worker, twin: str, raw: str, path: s
     assert environ["pi"] == path
     assert environ["QUERY_STRING"] == "q=%20&x=%E9"
     assert environ["REQUEST_URI"] == environ["RAW_URI"] == target
+
+
+def test_options_asterisk_names_no_path(worker: Worker) -> None:
+    environ = json.loads(ask(worker, "*", "OPTIONS").body)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["REQUEST_URI"]) == ("", "", "*")
 
 
 def test_environ_is_a_plain_dict_without_anything_of_the_request_before(worker: Worker) -> None:

@@ -164,7 +164,7 @@ class Mounts(Generic[A]):
     def route(self, raw_path: str, host: str) -> Route[A] | None:
         """The app for a raw path, without its query, and a Host header; None when no app is mounted there.
 
-        What is no path ('*' of OPTIONS, '' of CONNECT) asks about the whole host: it goes to the app at its root.
+        What is no path ('' of `OPTIONS *` and CONNECT) asks about the whole host: it goes to the app at its root.
         """
         if self._hosts:
             tree = self._hosts.get(host_name(host))

@@ -186,6 +186,7 @@ def _take_other_form(request: Request) -> None:
         request.keep_alive = False
         return
     if target == "*" and request.method == "OPTIONS":
+        request.path = ""  # a PATH_INFO is empty or begins with a slash (RFC 3875 section 4.1.5)
         return
     absolute = ABSOLUTE_FORM.fullmatch(target)
     if absolute is None or HOST.fullmatch(absolute["host"]) is None:

@@ -17,7 +17,7 @@ class Request:
     """The head of a request.
 
     method: as sent; target: the request target, raw, as text (latin-1); path: the target's path and query, raw (of an
-    absolute target too; '*' as it is, '' for CONNECT); fields: header fields keyed as in CGI (RFC 3875 section 4.1.18:
+    absolute target too; '' of `OPTIONS *` and CONNECT); fields: header fields keyed as in CGI (RFC 3875, 4.1.18:
     `HTTP_ACCEPT`, `CONTENT_TYPE`), values as latin-1 text; http11: False for HTTP/1.0; keep_alive: whether the client
     allows another request; framing and length: of the body, length in bytes and 0 unless framing is LENGTH;
     expects_continue: the client waits for 100 Continue before it sends the body.
