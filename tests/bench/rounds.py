@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from load import Shape, load
 from meter import tree_cpu_s
 
+WARM_S = 0.3
+
 
 @dataclass(frozen=True)
 class Target:
@@ -31,10 +33,10 @@ class Sample:
     reopened: bool
 
 
-def measure(target: Target, shape: Shape, warm_s: float, seconds: float) -> Sample:
+def measure(target: Target, shape: Shape, seconds: float) -> Sample:
     """Load the target, and read the clocks of its processes before and after. Both ends fall into steady load."""
     with load(target.address, shape) as running:
-        running.run(warm_s)
+        running.run(min(WARM_S, seconds))
         answers, cpu_s = running.answers, tree_cpu_s(*target.pids)
         running.run(seconds)
         answers = running.answers - answers

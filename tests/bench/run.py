@@ -52,7 +52,6 @@ BODIES = (
     Shape("4 chunks", "/pieces"),
     Shape("`Connection: close`", closes=True),
 )
-WARM_S = 0.3
 
 
 @dataclass
@@ -96,7 +95,7 @@ class Bench:
         for folder in self.rounds(rounds, "small"):
             with self.running(self._with_ours(self.peers), folder) as all_running:
                 for one in all_running:
-                    figures.add(one.server.name, measure(_bare(one), SMALL, WARM_S, seconds))
+                    figures.add(one.server.name, measure(_bare(one), SMALL, seconds))
         self._tell("small", tables.small(figures, OURS), bars(figures, OURS, BARS))
 
     def front(self, rounds: int, seconds: float) -> None:
@@ -109,7 +108,7 @@ class Bench:
                 for one in sorted(all_running, key=lambda one: one.server is not HEDGEROW):
                     targets.append(stack.enter_context(front.before(one, folder / f"{one.server.name}-front")))
                 for target in targets:
-                    figures.add(target.name, measure(target, FRONT, WARM_S, seconds))
+                    figures.add(target.name, measure(target, FRONT, seconds))
         self._tell("front", tables.small(figures, OURS), bars(figures, OURS, FRONT_BARS))
 
     def bodies(self, rounds: int, seconds: float) -> None:
@@ -119,7 +118,7 @@ class Bench:
             with self.running(chosen, folder) as all_running:
                 for figures in shapes:
                     for one in all_running:
-                        figures.add(one.server.name, measure(_bare(one), figures.shape, WARM_S, seconds))
+                        figures.add(one.server.name, measure(_bare(one), figures.shape, seconds))
         found = [
             verdict
             for figures in shapes

@@ -211,7 +211,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 def test_a_short_run_prints_ours_beside_a_peer_directly_and_behind_nginx() -> None:
-    command = [sys.executable, "tests/bench/run.py", "--only", "small,front", "--rounds", "1", "--seconds", "0.3"]
+    command = [sys.executable, "tests/bench/run.py", "--only", "small,front", "--rounds", "1", "--seconds", "0.1"]
     command += ["--peers", "gunicorn-gevent", "--peers-python", sys.executable]
     run = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=60, check=False)
     rows = [line.split(" | ") for line in run.stdout.splitlines() if re.match(r"\| (hedgerow|gunicorn|floor)", line)]
