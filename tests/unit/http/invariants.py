@@ -279,14 +279,15 @@ def assert_answer_holds(
     assert f"{answer.status_code} {answer.reason.decode('latin-1')}" == status
     sent = [(name.lower(), value.strip(" \t")) for name, value in headers]
     read_back = [(name.decode(), value.decode("latin-1")) for name, value in answer.headers]
-    assert [pair for pair in sent if _is_the_apps(pair[0])] == [pair for pair in read_back if _is_the_apps(pair[0])]
+    assert [pair for pair in sent if is_the_apps(pair[0])] == [pair for pair in read_back if is_the_apps(pair[0])]
     assert http11 or head.framing is not BodyFraming.CHUNKED
     if head.length is None or head.length <= BIG:
         _assert_body_and_end(client, head, body)
     return True
 
 
-def _is_the_apps(name: str) -> bool:
+def is_the_apps(name: str) -> bool:
+    """Whether a field is an app's to send, and not the server's."""
     return name not in _OURS and (not name.startswith("x-accel-") or name == "x-accel-buffering")
 
 

@@ -117,3 +117,80 @@ def test_what_is_no_request_is_rejected_with_its_status(case: Reject, step: int,
     assert len(reading.ends) == case.before
     assert len(reading.requests) == case.entered
     assert all("smuggled" not in request.target for request in reading.requests)
+
+
+# Bytes that made other servers compute: under the default limits, in pieces as a socket gives them.
+
+LINES = b"Host: a.example\r\n"
+HEAD = b"POST / HTTP/1.1\r\n" + LINES
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+BOMB_CPU_S = 0.3
+BOMBS = {
+    # CVE-2020-5236 (waitress): a regular expression tries all ways to split the value before it sees its end
+    "a value with a wrong byte at its end": (HEAD + b"X: " + b"x" * 60_000 + b"\x10\r\n\r\n", 400),
+    "a value of blanks with a wrong byte at its end": (HEAD + b"X:" + b" \t" * 30_000 + b"\x01\r\n\r\n", 400),
+    "a value of blanks and letters in turns": (HEAD + b"X:" + b" a" * 30_000 + b"\x7f\r\n\r\n", 400),
+    "a name with a wrong byte at its end": (HEAD + b"X" * 60_000 + b"@: 1\r\n\r\n", 400),
+    "a list of codings with a wrong end": (HEAD + b"Transfer-Encoding: " + b"gzip ,\t" * 8_000 + b"@\r\n\r\n", 400),
+    "a list of options": (HEAD + b"Connection: " + b",close \t" * 7_000 + b"\r\n\r\n", 0),
+    "a host of escapes with a wrong end": (b"GET / HTTP/1.1\r\nHost: " + b"%41" * 20_000 + b"%\r\n\r\n", 400),
+    "a host of colons": (b"GET / HTTP/1.1\r\nHost: " + b":" * 60_000 + b"\r\n\r\n", 400),
+    "an address without a closing bracket": (b"GET / HTTP/1.1\r\nHost: [" + b"1:" * 30_000 + b"\r\n\r\n", 400),
+    "an absolute target with a wrong end": (b"GET http://" + b"a" * 16_000 + b"# HTTP/1.1\r\n" + LINES + b"\r\n", 400),
+    "an absolute target of at signs": (b"GET http://" + b"@" * 16_000 + b" HTTP/1.1\r\n" + LINES + b"\r\n", 400),
+    # to make a number of decimal digits takes time that grows with their square
+    "a length of sixty thousand digits": (HEAD + b"Content-Length: " + b"9" * 60_000 + b"\r\n\r\n", 400),
+    "a length of sixty thousand zeros": (HEAD + b"Content-Length: " + b"0" * 60_000 + b"\r\n\r\n", 400),
+    "a version of sixty thousand digits": (b"GET / HTTP/" + b"1" * 60_000 + b".1\r\n" + LINES + b"\r\n", 400),
+    "a chunk size of sixty thousand digits": (CHUNKED + b"f" * 60_000 + b"\r\n", 400),
+    "a chunk size that does not end": (CHUNKED + b"0" * 10_000_000, 400),
+    "an extension with an open quote": (CHUNKED + b'1;a="' + b'\\"' * 500 + b"\r\na\r\n", 400),
+    "extensions with blanks around and a wrong end": (CHUNKED + b"1" + b" \t;\ta \t=\tb" * 90 + b"@\r\na\r\n", 400),
+    "an extension of blanks": (CHUNKED + b"1" + b" " * 1_000 + b"\r\na\r\n", 400),
+    # CVE-2023-39326, CVE-2024-21647, CVE-2024-22019: what is thrown away has no bound
+    "an extension that does not end": (CHUNKED + b"1;a=" + b"x" * 10_000_000, 400),
+    "extensions without end, each short": (CHUNKED + (b"1;a=" + b"x" * 900 + b"\r\na\r\n") * 10_000, 400),
+    "trailers without end, each short": (CHUNKED + b"0\r\n" + b"X: 1\r\n" * 1_000_000, 400),
+    "a trailer that does not end": (CHUNKED + b"0\r\nX: " + b"x" * 10_000_000, 400),
+    "a trailer with a wrong byte at its end": (CHUNKED + b"0\r\nX:" + b" a" * 4_000 + b"\x01\r\n\r\n", 400),
+    "nothing but empty lines": (b"\r\n" * 1_000_000, 400),
+    "nothing but carriage returns": (b"\r" * 60_000, 400),
+    "a method that does not end": (b"A" * 1_000_000, 414),
+    "a target that does not end": (b"GET /" + b"a" * 1_000_000, 414),
+    "a header that does not end": (HEAD + b"X: " + b"a" * 1_000_000, 431),
+    "headers without end": (HEAD + b"X: 1\r\n" * 200_000, 431),
+    # CVE-2024-52804 (Tornado): cookies joined again and again
+    "cookies": (HEAD + b"Cookie: a=b; c=d; e=f\r\n" * 98 + b"\r\n", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [WHOLE, 1_000])
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_does_not_go_off(name: str, step: int) -> None:
+    data, status = BOMBS[name]
+    reader = RequestReader()
+    reading = Reading()
+    started = time.process_time()
+    try:
+        for start in range(0, len(data), step):
+            reader.feed(data[start : start + step])
+            take(reader, reading, start)
+    except HttpError as error:
+        reading.status = error.status
+    used = time.process_time() - started
+    assert reading.status == status
+    assert used < BOMB_CPU_S, f"{used:.2f} s"
+
+
+def test_a_head_in_single_bytes_costs_little_more_than_its_bytes() -> None:
+    """Each byte is a system call of the client; the reader must not look at all of the head again for it."""
+    data = HEAD + b"X: " + b"a" * 60_000 + b"\r\n\r\n"
+    reader = RequestReader()
+    started = time.process_time()
+    for byte in data:
+        reader.feed(bytes((byte,)))
+        request = reader.next_request()
+    used = time.process_time() - started
+    assert request is not None
+    assert used < 1.0, f"{used:.2f} s"
+    print(f"{used / len(data) * 1e6:.1f} us a byte")

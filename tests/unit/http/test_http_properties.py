@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hedgerow.errors import HttpError
 from hedgerow.http.body import ChunkedDecoder, LengthDecoder
 from hedgerow.http.reader import RequestReader
+from hedgerow.http.response import early_hints
 
 TCHARS = "!#$%&'*+-.^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # all but the underscore
 METHODS = st.one_of(
@@ -195,6 +196,31 @@ def test_an_answer_is_refused_or_a_strict_client_reads_what_was_meant(
     app's fields in their order, the body and its end, and knows whether the connection ends.
     """
     law.assert_answer_holds(status, headers, body, method, http11, keep_alive)
+
+
+@given(st.lists(st.tuples(GIVEN_NAMES, GIVEN_VALUES), max_size=5), st.booleans())
+def test_early_hints_are_refused_or_a_strict_client_reads_what_was_meant(
+    headers: list[tuple[str, str]], as_bytes: bool
+) -> None:
+    """For all headers, as text or as bytes: ValueError, or h11's client reads a 103 with these fields, those that are
+    the server's to send left out, and then the answer itself.
+    """
+    given = [(name.encode(), value.encode()) for name, value in headers] if as_bytes else headers
+    try:
+        wire = early_hints(given)
+    except ValueError:
+        return
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("Host", "a")]))
+    client.receive_data(wire + b"HTTP/1.1 204 No Content\r\n\r\n")
+    hints = client.next_event()
+    assert isinstance(hints, h11.InformationalResponse)
+    assert hints.status_code == 103
+    sent = [(name.lower(), value) for name, value in given]
+    texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in sent] if as_bytes else sent
+    read_back = [(name.decode(), value.decode("latin-1")) for name, value in hints.headers]
+    assert read_back == [(name, value.strip(" \t")) for name, value in texts if law.is_the_apps(name)]
+    assert isinstance(client.next_event(), h11.Response)
 
 
 CHUNKS = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
