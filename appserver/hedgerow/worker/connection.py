@@ -130,6 +130,7 @@ class Connection(Transfer):
     def reject(self, error: HttpError) -> None:
         """Answer what could not be understood, and end."""
         self.server.rejected(self, error)
+        self._keep = True  # who was not understood has not said that nothing follows: close lingering
         try:
             self._sock.send(error_answer(error, self.server.date()))
         except OSError:
