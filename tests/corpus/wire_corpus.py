@@ -19,7 +19,7 @@ MAX_BODY_BYTES = 65_536
 # Follows each file where it is tested with trailing bytes: behind a rejected file nobody may ever see it.
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: smuggled.example\r\n\r\n"
 
-_NAME = re.compile(r"(?P<status>[45]\d\d)-(?:(?:CVE-\d+-\d+|GHSA(?:-\w{4}){3}|[a-z]+-\d{3,})-)?(?P<reason>.+)")
+_NAME = re.compile(r"(?P<status>[45]\d\d)-(?:(?:CVE-\d+-\d+|GHSA(?:-\w{4}){3}|cheroot-\d+)-)?(?P<reason>.+)")
 
 
 @dataclass(frozen=True)

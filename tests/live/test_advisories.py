@@ -167,6 +167,21 @@ def test_what_is_thrown_away_of_a_body_has_a_bound(worker: Worker, first: bytes,
     assert worker.memory() - memory < MIB
 
 
+# CVE-2025-69229 (aiohttp): time that grows with the square of the number of chunks.
+
+
+def test_many_small_chunks_take_no_time(worker: Worker) -> None:
+    used = []
+    for count in (20_000, 80_000):
+        before = cpu_s(worker)
+        with worker.connect() as sock:
+            sock.sendall(CHUNKED + b"1\r\na\r\n" * count + b"0\r\n\r\n")
+            assert read_answer(sock).status == 200
+        used.append(cpu_s(worker) - before)
+    assert used[1] < 0.5, used
+    print(f"{used[1] / 80_000 * 1e6:.1f} us a chunk")
+
+
 # gevent 2075, gunicorn 3374: answers to Expect that come early, late or twice, so that client and server no longer mean
 # the same answer.
 

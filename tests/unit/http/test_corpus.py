@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 
@@ -85,6 +86,16 @@ def test_the_corpus_is_as_large_as_it_was_meant_to_be() -> None:
     assert len({case.data for case in cases}) == len(cases), "two files are the same"
 
 
+def test_the_table_of_advisories_names_what_there_is() -> None:
+    """Files that carry an id are in the table, and what the table names exists."""
+    table = (wire_corpus.HERE / "ADVISORIES.md").read_text().partition("| --- |")[2]
+    named = set(re.findall(r"`((?:[45]\d\d-|CVE-|test_)[\w.-]+)`", table))
+    files = {case.name for case in [*REJECTS, *ACCEPTS]}
+    assert {name for name in files if re.search(r"CVE-|GHSA-|cheroot-", name)} - named == set()
+    tests = "".join(path.read_text() for path in wire_corpus.HERE.parent.glob("*/**/test_*.py"))
+    assert [name for name in named - files if f"def {name}(" not in tests] == []
+
+
 @pytest.mark.parametrize("step", [WHOLE, 1], ids=["whole", "bytes"])
 @pytest.mark.parametrize("case", ACCEPTS, ids=lambda case: case.name)
 def test_what_is_a_request_is_read_as_the_rfc_has_it(case: Accept, step: int) -> None:
@@ -159,6 +170,10 @@ BOMBS = {
     "a target that does not end": (b"GET /" + b"a" * 1_000_000, 414),
     "a header that does not end": (HEAD + b"X: " + b"a" * 1_000_000, 431),
     "headers without end": (HEAD + b"X: 1\r\n" * 200_000, 431),
+    # CVE-2025-69229 (aiohttp): time that grows with the square of the number of chunks
+    "chunks of one byte": (CHUNKED + b"1\r\na\r\n" * 50_000 + b"0\r\n\r\n", 0),
+    # CVE-2025-67725 (Tornado): the value joined so far is copied for each further line
+    "one header in many lines": (HEAD + (b"X: " + b"a" * 650 + b"\r\n") * 98 + b"\r\n", 0),
     # CVE-2024-52804 (Tornado): cookies joined again and again
     "cookies": (HEAD + b"Cookie: a=b; c=d; e=f\r\n" * 98 + b"\r\n", 0),
 }  # fmt: skip
