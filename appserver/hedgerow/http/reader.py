@@ -163,5 +163,7 @@ class RequestReader:
 
     def _too_large(self, buffer: bytes) -> HttpError:
         if buffer.find(b"\r\n", 0, self.max_head_bytes) < 0:
+            if buffer.find(b" ", 0, self.max_head_bytes) < 0:
+                return HttpError(400, "This is no HTTP: a method has no such length.")
             return HttpError(414, "The request's target is too long.")
         return HttpError(431, "The request's head is too large.")
