@@ -159,10 +159,8 @@ def assert_h11_reads_the_same(data: bytes, seen: Seen, faulty: bool) -> None:
     while data[start : start + 2] == b"\r\n":
         start += 2
     wire = data[start : seen.end if seen.end >= 0 else len(data)]
-    if seen.request.framing is Framing.CHUNKED:
-        wire = _only_chunked(wire)
     server = h11.Connection(h11.SERVER, max_incomplete_event_size=BIG)
-    server.receive_data(wire)
+    server.receive_data(_only_chunked(wire) if seen.request.framing is Framing.CHUNKED else wire)
     request = server.next_event()
     assert isinstance(request, h11.Request)
     ours = seen.request
@@ -171,6 +169,9 @@ def assert_h11_reads_the_same(data: bytes, seen: Seen, faulty: bool) -> None:
     assert _cgi_fields(request, ours.target) == {
         key: value for key, value in ours.fields.items() if key != "HTTP_TRANSFER_ENCODING"
     }
+    assert ours.keep_alive == _may_go_on(request)
+    _assert_nothing_is_said_twice(wire)
+    assert not set(ours.fields.get("HTTP_HOST", "")) & set(' \t,/?#@\\<>"{}|^')
     if not faulty:
         _assert_h11_finds_the_end(server, seen)
 
@@ -187,6 +188,27 @@ def _assert_h11_finds_the_end(server: h11.Connection, seen: Seen) -> None:
     assert body == seen.body
     assert isinstance(event, h11.EndOfMessage) == (seen.end >= 0), "they disagree on where the request ends"
     assert seen.end < 0 or server.trailing_data[0] == b""
+
+
+def _assert_nothing_is_said_twice(wire: bytes) -> None:
+    """Where h11 would choose, we refuse: two framings, two fields of those that stand alone, chunks in HTTP/1.0."""
+    line, *lines = wire.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    names = [field_line.partition(b":")[0].lower() for field_line in lines]
+    for name in (b"host", b"content-length", b"content-type", b"transfer-encoding", b"expect"):
+        assert names.count(name) <= 1
+    assert b"transfer-encoding" not in names or not (b"content-length" in names or line.endswith(b"1.0"))
+
+
+def _may_go_on(request: h11.Request) -> bool:
+    """RFC 9112 section 9.3, from h11's reading; CONNECT is the last request of a connection."""
+    options = [
+        option.strip(b" \t").lower()
+        for name, value in request.headers
+        if name == b"connection"
+        for option in value.split(b",")
+    ]
+    asked = request.http_version == b"1.1" or b"keep-alive" in options
+    return asked and b"close" not in options and request.method != b"CONNECT"
 
 
 def _only_chunked(wire: bytes) -> bytes:
