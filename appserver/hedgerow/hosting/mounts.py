@@ -7,7 +7,7 @@ Pure. The path is matched still percent-encoded and by whole segments, so an enc
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from ..errors import LoadError
@@ -42,21 +42,21 @@ class Mounted(Protocol):
     def mount(self) -> Mount: ...
 
 
-A = TypeVar("A", bound=Mounted)
-
-
 class Redirect(NamedTuple):
     """Answer 308 with this location."""
 
     location: str
 
 
-class Route(NamedTuple, Generic[A]):
+class Route:
     """The app of a request and the split of its path. script_name and path_info are decoded, as environ has them."""
 
-    app: A
-    script_name: str
-    path_info_raw: str
+    __slots__ = ("app", "path_info_raw", "script_name")
+
+    def __init__(self, app: Mounted, script_name: str, path_info_raw: str) -> None:
+        self.app = app
+        self.script_name = script_name
+        self.path_info_raw = path_info_raw
 
     @property
     def path_info(self) -> str:
@@ -100,19 +100,21 @@ def _canonical_path(path: str) -> str:
     return "/".join(map(_canonical, path.split("/")))
 
 
-class _Tree(Generic[A]):
+class _Tree:
     """The mounts of one host: by path, and for each first segment how deep the deepest goes."""
 
+    __slots__ = ("by_path", "depths")
+
     def __init__(self) -> None:
-        self.by_path: dict[str, A] = {}
+        self.by_path: dict[str, Mounted] = {}
         self.depths: dict[str, int] = {}
 
-    def add(self, path: str, app: A) -> None:
+    def add(self, path: str, app: Mounted) -> None:
         self.by_path[path] = app
         first = path[: path.find("/", 1)] if path.count("/") > 1 else path
         self.depths[first] = max(self.depths.get(first, 0), path.count("/"))
 
-    def find(self, raw: str) -> Route[A] | None:
+    def find(self, raw: str) -> Route | None:
         if "%" in raw or not raw.isascii():
             return self._find_spelled_otherwise(raw)
         end = raw.find("/", 1)
@@ -130,7 +132,7 @@ class _Tree(Generic[A]):
             return Route(self.by_path[first], first, raw[len(first) :])
         return Route(self.by_path[""], "", raw) if "" in self.by_path else None
 
-    def _find_spelled_otherwise(self, raw: str) -> Route[A] | None:
+    def _find_spelled_otherwise(self, raw: str) -> Route | None:
         """The same, with segments decoded one by one: `%c3%a9` and `%C3%A9` are one, and `%2F` stays in its segment."""
         segments = raw[1:].split("/")
         depth = min(self.depths.get("/" + _canonical(segments[0]), 0), len(segments))
@@ -143,13 +145,13 @@ class _Tree(Generic[A]):
         return Route(self.by_path[""], "", raw) if "" in self.by_path else None
 
 
-class Mounts(Generic[A]):
+class Mounts:
     """All mounts of a worker. conflicts: the apps that lost their mount to another, by name."""
 
-    def __init__(self, apps: Iterable[A], incumbents: Collection[str] = ()) -> None:
+    def __init__(self, apps: Iterable[Mounted], incumbents: Collection[str] = ()) -> None:
         self.conflicts: dict[str, LoadError] = {}
-        self._any: _Tree[A] = _Tree()
-        self._hosts: dict[str, _Tree[A]] = {}
+        self._any: _Tree = _Tree()
+        self._hosts: dict[str, _Tree] = {}
         for app in sorted(apps, key=lambda app: (app.name not in incumbents, app.name)):
             tree = self._hosts.setdefault(app.mount.host, _Tree()) if app.mount.host else self._any
             path = _canonical_path(app.mount.path)
@@ -161,7 +163,7 @@ class Mounts(Generic[A]):
             else:
                 tree.add(path, app)
 
-    def route(self, raw_path: str, host: str) -> Route[A] | None:
+    def route(self, raw_path: str, host: str) -> Route | None:
         """The app for a raw path, without its query, and a Host header; None when no app is mounted there.
 
         What is no path ('' of `OPTIONS *` and CONNECT) asks about the whole host: it goes to the app at its root.

@@ -13,13 +13,16 @@ from ..errors import HttpError
 from .body import ChunkedDecoder, Decoder, LengthDecoder
 from .grammar import BARE_LF, TOKEN_BYTES
 from .head import parse_head
-from .request import Framing, Request
+from .request import CHUNKED, NONE, Request
 
 MAX_EMPTY_LINES = 8  # in front of a request line (RFC 9112 section 2.2 asks for one)
 
 
 class RequestReader:
     """Feed it bytes, ask it for the next request, then for that request's body.
+
+    buffer: what has arrived and is not yet used; body_done: whether the body of the request last returned has been read
+    to its end.
 
     max_head_bytes, max_target_bytes, max_headers, max_body_bytes: limits; beyond them HttpError 431, 414, 431, 413.
     template: what the fields of each request begin as, a copy each: a dictionary that is large enough from its start
@@ -28,11 +31,12 @@ class RequestReader:
 
     __slots__ = (
         "_broken",
-        "_buffer",
         "_decoder",
         "_empty_lines",
         "_searched",
         "_template",
+        "body_done",
+        "buffer",
         "max_body_bytes",
         "max_head_bytes",
         "max_headers",
@@ -52,29 +56,25 @@ class RequestReader:
         self.max_body_bytes = max_body_bytes
         self.max_target_bytes = max_target_bytes
         self.max_headers = max_headers
-        self._buffer = b""
+        self.buffer = b""
         self._searched = 0
         self._empty_lines = 0
         self._decoder: Decoder | None = None
+        self.body_done = True
         self._broken: HttpError | None = None
 
     def __repr__(self) -> str:
-        body = "none" if self._decoder is None else "done" if self._decoder.done else "open"
-        return f"<RequestReader buffered={len(self._buffer)} body={body}>"
+        body = "done" if self.body_done else "open"
+        return f"<RequestReader buffered={len(self.buffer)} body={body}>"
 
     def feed(self, data: bytes) -> None:
         """Add bytes that have arrived."""
-        self._buffer = self._buffer + data if self._buffer else data
+        self.buffer = self.buffer + data if self.buffer else data
 
     @property
     def buffered(self) -> int:
         """Bytes that have arrived and are not yet used."""
-        return len(self._buffer)
-
-    @property
-    def body_done(self) -> bool:
-        """Whether the body of the request last returned has been read to its end."""
-        return self._decoder is None or self._decoder.done
+        return len(self.buffer)
 
     def read_body(self) -> bytes:
         """What has arrived of the body and was not returned before; empty when more has to come or when it is done.
@@ -83,13 +83,15 @@ class RequestReader:
         """
         if self._broken is not None:
             raise self._broken  # for good: what follows something malformed is not to be understood
-        if self._decoder is None or self._decoder.done or not self._buffer:
+        decoder = self._decoder
+        if decoder is None or self.body_done or not self.buffer:
             return b""
         try:
-            data, self._buffer = self._decoder.decode(self._buffer)
+            data, self.buffer = decoder.decode(self.buffer)
         except HttpError as error:
             self._broken = error
             raise
+        self.body_done = decoder.done
         return data
 
     def next_request(self) -> Request | None:
@@ -108,13 +110,13 @@ class RequestReader:
 
     def close(self) -> None:
         """Forget what has arrived."""
-        self._buffer = b""
+        self.buffer = b""
 
     # Steps of next_request.
 
     def _take_head(self) -> bytes | None:
         """The next head with its empty line, out of the buffer."""
-        buffer = self._buffer
+        buffer = self.buffer
         if buffer.startswith(b"\r\n"):
             buffer = self._skip_empty_lines(buffer)
         end = buffer.find(b"\r\n\r\n", self._searched) + 4
@@ -126,19 +128,20 @@ class RequestReader:
             raise self._too_large(buffer)
         self._searched = 0
         self._empty_lines = 0
-        self._buffer = buffer[end:]
+        self.buffer = buffer[end:]
         return buffer[:end]
 
     def _begin(self, head: bytes) -> Request:
         request = parse_head(head, self._template, self.max_target_bytes, self.max_headers)
-        if request.framing is Framing.NONE:
-            self._decoder = None
-        elif request.framing is Framing.CHUNKED:
+        if request.framing is NONE:
+            return request
+        if request.framing is CHUNKED:
             self._decoder = ChunkedDecoder(self.max_body_bytes)
         elif request.length > self.max_body_bytes:
             raise HttpError(413, "The body is too large.")
         else:
             self._decoder = LengthDecoder(request.length)
+        self.body_done = self._decoder.done
         return request
 
     def _skip_empty_lines(self, buffer: bytes) -> bytes:
@@ -148,9 +151,9 @@ class RequestReader:
             self._empty_lines += 1
             if self._empty_lines > MAX_EMPTY_LINES:
                 raise HttpError(400, "There is no request, only empty lines.")
-        self._buffer = buffer[start:]
+        self.buffer = buffer[start:]
         self._searched = 0
-        return self._buffer
+        return self.buffer
 
     def _check_incomplete(self, buffer: bytes) -> None:
         """Refuse early what can not become a head any more, so that a wrong client need not wait for a time-out."""

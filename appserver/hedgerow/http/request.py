@@ -13,6 +13,9 @@ class Framing(enum.Enum):
     CHUNKED = "chunked"
 
 
+NONE, LENGTH, CHUNKED = Framing  # a look-up in the enumeration costs more than all else around it
+
+
 class Request:
     """The head of a request.
 
@@ -31,7 +34,7 @@ class Request:
         self.http11 = http11
         self.keep_alive = keep_alive
         self.fields = fields
-        self.framing = Framing.NONE
+        self.framing = NONE
         self.length = 0
         self.expects_continue = False
 

@@ -48,8 +48,8 @@ class Exchange:
 
     # fmt: off
     __slots__ = (
-        "_client", "_date", "_hints", "_left", "_over", "_own_headers", "_request", "_said", "_status", "_timing",
-        "close", "complete", "head", "sent_bytes",
+        "_client", "_date", "_hints", "_http11", "_left", "_method", "_over", "_own_headers", "_said", "_status",
+        "_timing", "close", "complete", "head", "sent_bytes", "status",
     )
     # fmt: on
 
@@ -62,25 +62,23 @@ class Exchange:
         timing: Callable[[], str] | None = None,
         hints: bool = True,
     ) -> None:
-        self._request = request
+        # Not the request: environ, which it holds, holds our methods, and a cycle waits for the collector.
+        self._method = request.method
+        self._http11 = request.http11
         self._client = client
         self._date = date
         self._own_headers = own_headers
         self._timing = timing
         self._hints = hints and request.http11
-        self._status = ""
-        self._said: ResponseHead | None = None  # by the app's last start_response
+        self._status = ""  # by the app's last start_response
+        self.status = ""
+        self._said: ResponseHead | None = None
         self._left: int | None = None  # bytes that the head promised and that are not sent
         self._over = False
         self.head: ResponseHead | None = None  # as sent
         self.close = True
         self.complete = False
         self.sent_bytes = 0
-
-    @property
-    def status(self) -> str:
-        """The status line's status as sent, or '' when no head was sent."""
-        return self._status if self.head is not None else ""
 
     def run(self, app: Application, environ: Environ) -> None:
         """Call the app and send its answer. `close()` of what it returned is called on every path, once.
@@ -257,9 +255,9 @@ class Exchange:
         own_headers = self._own_headers
         if self._timing is not None:
             own_headers += (self._timing(),)
-        request = self._request
-        head.settle(request.method, request.http11, self._client.may_keep(), self._date, known_length, own_headers)
+        head.settle(self._method, self._http11, self._client.may_keep(), self._date, known_length, own_headers)
         self.head = head
+        self.status = self._status
         self._left = head.length
         return head
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..http.request import Framing, Request
+from ..http.request import Request
 
 Environ = dict[str, Any]
 
+# What `build` sets. In the base they make room: a dictionary that is copied with them need not grow so soon.
+_OF_THE_REQUEST = (
+    "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI", "SERVER_PROTOCOL",
+    "REMOTE_ADDR", "REMOTE_PORT",
+)  # fmt: skip
+
 
 def base_environ(server_name: str, server_port: str, errors: Any, extra: dict[str, Any]) -> Environ:
-    """What is the same for all requests of a listener; `build` copies it. errors: the text stream for `wsgi.errors`."""
-    return {
+    """What is the same for all requests of a listener: the fields of a request begin as a copy of it.
+
+    errors: the text stream for `wsgi.errors`.
+    """
+    return dict.fromkeys(_OF_THE_REQUEST, "") | {
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.errors": errors,
@@ -29,18 +38,14 @@ def base_environ(server_name: str, server_port: str, errors: Any, extra: dict[st
     }
 
 
-def build(
-    base: Environ, request: Request, script_name: str, path_info: str, query: str, peer: tuple[str, str]
-) -> Environ:
-    """The environ of one request. peer: address and port of who connected, as text; both empty for a unix socket.
+def build(request: Request, script_name: str, path_info: str, query: str, peer: tuple[str, str]) -> Environ:
+    """The environ of one request: its fields, which began as a copy of the base, and the rest. peer: address and port
+    of who connected, as text; both empty for a unix socket.
 
     The framing of the body is the engine's: a chunked body arrives without Transfer-Encoding, its end is told by
     `wsgi.input_terminated`.
     """
-    environ = base.copy()
-    environ.update(request.fields)
-    if request.framing is Framing.NONE:
-        environ.pop("CONTENT_LENGTH", None)
+    environ = request.fields
     environ["REQUEST_METHOD"] = request.method
     environ["SCRIPT_NAME"] = script_name
     environ["PATH_INFO"] = path_info

@@ -16,8 +16,9 @@ from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 from ..errors import HttpError
-from ..http.request import Framing, Request
+from ..http.request import NONE, Request
 from ..http.response import error_answer
+from .clock import http_date
 from .transfer import INVITATION, NOTHING, Transfer
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Connection(Transfer):
         self._ending = False  # our side is closed, or soon will be: no further request
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else "busy" if self.busy else "head" if self.reader.buffered else "idle"
+        state = "closed" if self.closed else "busy" if self.busy else "head" if self.reader.buffer else "idle"
         return f"<Connection {state} {':'.join(self.peer)} {self.reader!r}>"
 
     # From bytes to requests.
@@ -63,7 +64,7 @@ class Connection(Transfer):
         if not data:
             self._on_end()
         elif not self.busy and not self._pending:
-            if not reader.buffered:
+            if not reader.buffer:
                 self.until = 0.0  # a head begins; its time does not begin anew with each byte
             reader.feed(data)
             self._advance()
@@ -71,7 +72,7 @@ class Connection(Transfer):
             reader.feed(data)
             if self._reading is not None:
                 self._wake()
-            if reader.buffered > HIGH_WATER and (self.busy or self._pending) and not self._paused:
+            if len(reader.buffer) > HIGH_WATER and (self.busy or self._pending) and not self._paused:
                 self._watcher.stop()
                 self._paused = True
 
@@ -85,7 +86,7 @@ class Connection(Transfer):
             self._end_of_requests()
 
     def _end_of_requests(self) -> None:
-        if self.reader.buffered:
+        if self.reader.buffer:
             self.reject(HttpError(400, "The request ended early."))
         else:
             self.close()
@@ -107,7 +108,7 @@ class Connection(Transfer):
         self._begun = False
         self._left -= 1
         self._keep = request.keep_alive and self._left != 0
-        if request.framing is not Framing.NONE:
+        if request.framing is not NONE:
             self._expect_body(request)
         self.server.start(self, request)
 
@@ -129,10 +130,10 @@ class Connection(Transfer):
 
     def reject(self, error: HttpError) -> None:
         """Answer what could not be understood, and end."""
-        self.server.rejected(self, error)
+        self.server.access.rejected(self, error)
         self._keep = True  # who was not understood has not said that nothing follows: close lingering
         try:
-            self._sock.send(error_answer(error, self.server.date()))
+            self._sock.send(error_answer(error, http_date()))
         except OSError:
             self.close()
         else:
@@ -154,11 +155,11 @@ class Connection(Transfer):
         self.busy = False
         self.until = 0.0
         reader = self.reader
-        if not keep or (self.server.draining and not reader.buffered):
+        if not keep or (self.server.draining and not reader.buffer):
             self._linger()
         elif not reader.body_done:
             self._skip_body()
-        elif reader.buffered or self._eof:
+        elif reader.buffer or self._eof:
             self._schedule()
         else:
             self._resume()
@@ -196,7 +197,7 @@ class Connection(Transfer):
         if reader.body_done:
             self._skipping = False
             self._watch(self._on_readable)
-            if reader.buffered:
+            if reader.buffer:
                 self._schedule()
         elif self._unread < 0:
             self._linger()
@@ -208,7 +209,7 @@ class Connection(Transfer):
         if self.closed:
             return
         # Who has said itself that it is the last request sends no more.
-        said_last = not self._keep and self._left and self.reader.body_done and not self.reader.buffered
+        said_last = not self._keep and self._left and self.reader.body_done and not self.reader.buffer
         if self._eof or said_last:
             self.close()
             return
@@ -252,7 +253,7 @@ class Connection(Transfer):
         limit_s = self._limit_s(now)
         if not self.until and limit_s > 0:
             self.until = now + limit_s
-        elif self.reader.buffered and not self._ending and not self._skipping:
+        elif self.reader.buffer and not self._ending and not self._skipping:
             self.reject(HttpError(408, "The request did not arrive in time."))
         else:
             self.close()
@@ -260,7 +261,7 @@ class Connection(Transfer):
     def _limit_s(self, now: float) -> float:
         if self._ending or self._skipping:
             return min(SILENCE_S, self._read_until - now)
-        if self.reader.buffered:
+        if self.reader.buffer:
             return self.server.settings.head_timeout_s
         return SILENCE_S if self.surplus else self.server.settings.keepalive_s
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from gevent import monkey
 
 from ..hosting.space import current_app
+from .clock import timestamp
 
 # What a patched process has replaced: the writer is a real thread and really blocks.
 _start_thread = monkey.get_original("_thread", "start_new_thread")
@@ -133,16 +134,3 @@ def render(kind: str, level: str, message: str, **more: object) -> str:
     line["message"] = clip(message)
     line.update(more)
     return json.dumps(line).replace("\x7f", "\\u007f")
-
-
-_second: tuple[int, str] = (0, "")
-
-
-def timestamp() -> str:
-    """Now, in UTC, RFC 3339 with milliseconds."""
-    global _second  # noqa: PLW0603  # one clock a process
-    now = time.time()
-    second = int(now)
-    if second != _second[0]:
-        _second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-    return f"{_second[1]}.{int((now - second) * 1000):03d}Z"

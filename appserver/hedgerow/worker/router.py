@@ -19,8 +19,9 @@ from ..http.request import Request
 from ..middleware.forwarded import Forwarded
 from ..pep3333.bridge import Application
 from .connection import Connection
+from .job import Job, Target
 from .log import quote
-from .runner import Job, Target, page_application
+from .runner import page_application
 
 if TYPE_CHECKING:
     from .server import Server
@@ -35,25 +36,24 @@ class Router:
 
     def __init__(self, host: Host, settings: Settings) -> None:
         self._host = host
+        self._mounts = host.mounts
         self._trust_front = settings.trust_front
         self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
         self._targets = {app.name: self._target(app) for app in host.apps.values() if app.application is not None}
 
     def __call__(self, server: Server, connection: Connection, request: Request) -> Job:
-        number = server.next_number()
         fields = request.fields
         turn = fields.pop("HTTP_X_HEDGEROW_ROUND", "")
         front = fields.pop("HTTP_X_HEDGEROW_FRONT", "")
-        own_headers: tuple[str, ...] = ()
         request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front else ""
+        path, _, query = request.path.partition("?")
+        job = Job(connection, request, self._pages, path, query, request_id)
         if request_id:
             fields["hedgerow.front"] = front  # fields become environ as they are
         else:
             # whoever makes the id returns it
-            request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id(number)
-            own_headers = (f"X-Request-Id: {request_id}",)
-        path, _, query = request.path.partition("?")
-        job = Job(connection, request, self._pages, "", path, query, request_id, number, own_headers)
+            job.request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id()
+            job.own_headers = (f"X-Request-Id: {job.request_id}",)
         if connection.surplus:
             self._refuse(job, turn, RefusedError("connections"))
         else:
@@ -64,7 +64,7 @@ class Router:
         """Choose the job's target: an app that lets it in, or a page of ours."""
         fields = job.request.fields
         accept = fields.get("HTTP_ACCEPT", "")
-        route = self._host.mounts.route(job.path_info, fields.get("HTTP_HOST", ""))
+        route = self._mounts.route(job.path_info, fields.get("HTTP_HOST", ""))
         if route is None:
             listed = job.path_info == "/" and job.request.method in ("GET", "HEAD")
             self._show(job, pages.index(self._host.apps.values(), accept) if listed else pages.not_found(accept))

@@ -7,24 +7,21 @@ socket differ.
 from __future__ import annotations
 
 import _socket
-import itertools
 import os
-import time
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import Any
 
 from gevent import get_hub
 
 from ..config import Settings
-from ..errors import HttpError
 from ..http.request import Request
-from ..pep3333.bridge import Exchange
 from ..pep3333.environ import Environ
 from .acceptor import Acceptor
+from .access import AccessLog
 from .connection import Connection
-from .log import LogQueue, render
-from .runner import Job, Runner, access_line
+from .job import Job
+from .log import LogQueue
+from .runner import Runner
 from .streams import Streams
 
 MAX_SWEEP_S = 1.0
@@ -50,25 +47,20 @@ class Server:
         self.environ = environ
         self.settings = settings
         self.draining = False
-        self.requests = 0
-        self.in_flight = 0
+        self.access = AccessLog(log, streams, access_log)
         self.connections: set[Connection] = set()
         self._router = router
-        self._streams = streams
-        self._access_log = access_log
-        self._numbers = itertools.count(1)
-        self._date = (0, "")
         self._acceptor = Acceptor(listener, self.hub, log, self._admit)
         period_s = _sweep_period_s(settings)
         self._sweeper = self.hub.loop.timer(period_s, period_s)
         self._id_prefix = os.urandom(8).hex()
+        self._last_id = 0
         os.register_at_fork(after_in_child=self._drop_in_child)
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "open"
-        return (
-            f"<Server {state} connections={len(self.connections)} in_flight={self.in_flight} requests={self.requests}>"
-        )
+        counts = f"in_flight={self.access.in_flight} requests={self.access.requests}"
+        return f"<Server {state} connections={len(self.connections)} {counts}>"
 
     # Clients.
 
@@ -112,37 +104,15 @@ class Server:
             self.log.tell("error", f"{request!r} could not be routed", error)
             connection.close(abort=True)
             return
-        self.in_flight += 1
+        self.access.in_flight += 1
         free = job.target.free
-        runner = free.pop() if free else Runner(self)
+        runner = free.pop() if free else Runner(self.hub, self.access)
         runner.take(job)
 
-    def next_number(self) -> int:
-        """The number of the next request of this worker."""
-        return next(self._numbers)
-
-    def new_request_id(self, number: int) -> str:
+    def new_request_id(self) -> str:
         """A request id, where no front has made one."""
-        return f"{self._id_prefix}{number:016x}"
-
-    def served(self, job: Job, exchange: Exchange, seconds: float) -> None:
-        """A runner has finished a request."""
-        self.requests += 1
-        self._streams.end(job.request.fields.get("hedgerow.app", ""), job.request_id)
-        if self._access_log:
-            self.log.put(access_line(job, exchange, seconds))
-
-    def rejected(self, connection: Connection, error: HttpError) -> None:
-        """The engine answered by itself what was no request."""
-        if self._access_log:
-            self.log.put(render("access", "info", error.reason, status=error.status, client=connection.peer[0]))
-
-    def date(self) -> str:
-        """The value of the Date field, made once a second."""
-        second = int(time.time())
-        if self._date[0] != second:
-            self._date = (second, formatdate(second, usegmt=True))
-        return self._date[1]
+        self._last_id += 1
+        return f"{self._id_prefix}{self._last_id:016x}"
 
     # Connections.
 

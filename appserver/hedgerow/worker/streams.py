@@ -14,6 +14,8 @@ from .log import MAX_LINE_CHARS, LogQueue, clip, render, request_id
 LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
 MAX_BEGUN = 1000
 
+Begun = dict[tuple[str, str, str], str]
+
 
 class LogHandler(logging.Handler):
     """The root handler: a record of any library or app becomes a line."""
@@ -37,7 +39,7 @@ class LogHandler(logging.Handler):
 class LineStream(io.TextIOBase):
     """A text stream whose whole lines become log lines of the app that wrote them.
 
-    A begun line is kept until its end comes, or its request's.
+    A begun line is kept until its end comes, or its request's: in `begun`, by stream, app and request.
     """
 
     encoding = "utf-8"
@@ -45,9 +47,9 @@ class LineStream(io.TextIOBase):
     mode = "w"
     line_buffering = True
 
-    def __init__(self, queue: LogQueue, level: str, descriptor: int, name: str) -> None:
+    def __init__(self, queue: LogQueue, level: str, descriptor: int, name: str, begun: Begun) -> None:
         self.name = name
-        self.begun: dict[tuple[str, str], str] = {}  # by app and request
+        self._begun = begun
         self._queue = queue
         self._level = level
         self._descriptor = descriptor
@@ -72,13 +74,13 @@ class LineStream(io.TextIOBase):
     def write(self, text: str) -> int:
         """Take text; each complete line is put into the queue."""
         space = current_app.get()
-        key = (space.name if space else "", request_id.get())
-        *lines, rest = (self.begun.pop(key, "") + text).split("\n")
-        if len(rest) > MAX_LINE_CHARS or len(self.begun) > MAX_BEGUN:
+        key = (self.name, space.name if space else "", request_id.get())
+        *lines, rest = (self._begun.pop(key, "") + text).split("\n")
+        if len(rest) > MAX_LINE_CHARS or len(self._begun) > MAX_BEGUN:
             lines, rest = [*lines, rest], ""
         self._tell(lines)
         if rest:
-            self.begun[key] = rest
+            self._begun[key] = rest
         return len(text)
 
     def flush(self) -> None:
@@ -87,9 +89,9 @@ class LineStream(io.TextIOBase):
     def close(self) -> None:
         """An app that closes its stdout closes nobody else's."""
 
-    def end(self, key: tuple[str, str]) -> None:
+    def end(self, app: str, request: str) -> None:
         """The request is over: what it has begun to write is a line."""
-        self._tell([self.begun.pop(key, "")])
+        self._tell([self._begun.pop((self.name, app, request), "")])
 
     def _tell(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -117,17 +119,19 @@ class _Bytes(io.RawIOBase):
 
 
 class Streams:
-    """Both streams of the process. errors: also `wsgi.errors`."""
+    """Both streams of the process. errors: also `wsgi.errors`; begun: lines without an end, of which most requests have
+    none.
+    """
 
     def __init__(self, queue: LogQueue) -> None:
-        self.output = LineStream(queue, "info", 1, "<stdout>")
-        self.errors = LineStream(queue, "error", 2, "<stderr>")
+        self.begun: Begun = {}
+        self.output = LineStream(queue, "info", 1, "<stdout>", self.begun)
+        self.errors = LineStream(queue, "error", 2, "<stderr>", self.begun)
 
-    def end(self, app: str, number: str) -> None:
+    def end(self, app: str, request: str) -> None:
         """A request is over; called within its context."""
         for stream in (self.output, self.errors):
-            if stream.begun:
-                stream.end((app, number))
+            stream.end(app, request)
 
 
 def take_over(queue: LogQueue) -> Streams:

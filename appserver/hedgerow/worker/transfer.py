@@ -57,7 +57,11 @@ class Transfer:
         self.server = server
         self.peer = peer
         self.reader = RequestReader(
-            settings.max_head_bytes, settings.max_body_bytes, settings.max_target_bytes, settings.max_headers
+            settings.max_head_bytes,
+            settings.max_body_bytes,
+            settings.max_target_bytes,
+            settings.max_headers,
+            server.environ,
         )
         self.closed = False
         self.until = 0.0
@@ -205,5 +209,5 @@ class Transfer:
         if self._expects == TOO_LATE:
             raise ClientGone("the answer has begun before the body was asked for")
         self._expects = NOTHING
-        if not self.reader.buffered:
+        if not self.reader.buffer:
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -15,26 +15,29 @@ from hedgerow.pep3333.environ import FileWrapper, base_environ, build
 
 
 def environ_of(wire: bytes, script_name: str = "", path_info: str = "/") -> dict[str, Any]:
-    reader = RequestReader()
+    base = base_environ("host", "80", io.StringIO(), {"hedgerow.slot": "a"})
+    reader = RequestReader(template=base)
     reader.feed(wire)
     request = reader.next_request()
     assert request is not None
-    base = base_environ("host", "80", io.StringIO(), {"hedgerow.slot": "a"})
-    return build(base, request, script_name, path_info, request.path.partition("?")[2], ("1.2.3.4", "5"))
+    return build(request, script_name, path_info, request.path.partition("?")[2], ("1.2.3.4", "5"))
 
 
 def test_environ_is_a_plain_dict_and_a_fresh_one_each_time() -> None:
-    reader = RequestReader()
-    reader.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    request = reader.next_request()
-    assert request is not None
     base = base_environ("host", "80", io.StringIO(), {})
-    one, two = (build(base, request, "", "/", "", ("", "")) for _ in range(2))
+    reader = RequestReader(template=base)
+    environs = []
+    for _ in range(2):
+        reader.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        request = reader.next_request()
+        assert request is not None
+        environs.append(build(request, "", "/", "", ("", "")))
+    one, two = environs
     assert type(one) is type(two) is dict
     one["wsgi.mine"] = one["HTTP_HOST"] = "mine"
     assert "wsgi.mine" not in two
     assert "wsgi.mine" not in base
-    assert two["HTTP_HOST"] == request.fields["HTTP_HOST"] == "a"
+    assert two["HTTP_HOST"] == "a"
 
 
 def test_all_that_pep_3333_asks_for_is_there_as_native_text() -> None:

@@ -1,0 +1,62 @@
+"""One request on its way, and where it goes: what router, runner and access log tell each other. Data only."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Any
+
+from ..hosting.gate import Gate
+from ..http.request import Request
+from ..pep3333.bridge import Application
+from .connection import Connection
+
+
+class Target:
+    """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
+    answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
+    of fields that are dropped.
+    """
+
+    __slots__ = ("application", "context", "early_hints", "free", "gate", "name", "server_timing", "warned")
+
+    def __init__(
+        self,
+        name: str,
+        application: Application,
+        context: contextvars.Context,
+        gate: Gate,
+        free: list[Any] | None = None,
+        server_timing: bool = False,
+        early_hints: bool = True,
+    ) -> None:
+        self.name = name
+        self.application = application
+        self.context = context
+        self.gate = gate
+        self.free = [] if free is None else free
+        self.server_timing = server_timing
+        self.early_hints = early_hints
+        self.warned = False
+
+
+class Job:
+    """One request on its way to one target. own_headers: sent whatever the app says; cause: why it was refused."""
+
+    # fmt: off
+    __slots__ = (
+        "cause", "connection", "own_headers", "path_info", "query", "request", "request_id", "script_name", "target",
+    )
+    # fmt: on
+
+    def __init__(
+        self, connection: Connection, request: Request, target: Target, path_info: str, query: str, request_id: str
+    ) -> None:
+        self.connection = connection
+        self.request = request
+        self.target = target
+        self.script_name = ""
+        self.path_info = path_info
+        self.query = query
+        self.request_id = request_id
+        self.own_headers: tuple[str, ...] = ()
+        self.cause = ""
