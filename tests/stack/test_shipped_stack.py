@@ -106,6 +106,11 @@ def test_an_image_has_no_installer_and_no_compiler(stack: Stack, service: str) -
     assert found == ""
 
 
+def test_the_app_server_is_compiled(stack: Stack) -> None:
+    code = "from hedgerow.http import head; print(head.__file__)"
+    assert stack.exec("appserver", "python3", "-c", code).strip().endswith(".so")
+
+
 def test_the_app_servers_python_cannot_install_packages(stack: Stack) -> None:
     code = "import importlib.util as u; print([n for n in ('pip', 'ensurepip', 'setuptools') if u.find_spec(n)])"
     assert stack.exec("appserver", "python3", "-c", code).strip() == "[]"

@@ -23,6 +23,7 @@ from ..config import Settings
 from ..control.plan import slot_socket
 from ..hosting.gate import Gate
 from ..hosting.host import Host
+from ..http import head
 from ..http.request import Request
 from ..pep3333.environ import base_environ
 from .acceptor import BACKLOG
@@ -35,6 +36,7 @@ from .server import Server, environ_extra
 from .streams import Streams
 
 FLUSH_S = 1.0
+COMPILED = not head.__file__.endswith(".py")  # the hot modules are; see hatch_build.py
 # Requests make and drop thousands of objects a millisecond, and hardly a cycle among them: with Python's own 700 the
 # collector takes 7 % of a small request's instructions, with this 0.6 %.
 GC_THRESHOLD = 10_000
@@ -128,6 +130,7 @@ class Worker:
             "generation": self._generation,
             "pid": os.getpid(),
             "state": self.state,
+            "compiled": COMPILED,
             "age_s": round(time.monotonic() - self._started, 1),
             "requests": server.access.requests if server else 0,
             "in_flight": server.access.in_flight if server else 0,

@@ -1,0 +1,29 @@
+cimport cython
+
+cdef dict _FIELDS
+cdef dict _STATUSES
+cdef int _PLAIN
+cdef int _DROPPED
+cdef int _LENGTH
+cdef int _DATE
+cdef int _SERVER
+cdef int _USUAL
+
+cdef class ResponseHead:
+    cdef readonly str _text
+    cdef bint _has_date
+    cdef bint _has_server
+    cdef int _kind
+    cdef readonly bint close
+    cdef readonly tuple dropped
+    cdef readonly object framing
+    cdef readonly bytes head
+    cdef readonly object length
+
+    cpdef settle(
+        self, str method, bint http11, bint keep_alive, str date, known_length=*, tuple own_headers=*
+    )
+    cdef _take_length(self, str value)
+    cdef _settle_bodyless(self, known_length)
+
+cpdef bytes chunk(bytes block)

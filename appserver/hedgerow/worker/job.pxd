@@ -1,0 +1,24 @@
+from ..hosting.gate cimport Gate
+from ..http.request cimport Request
+from .connection cimport Connection
+
+cdef class Target:
+    cdef readonly str name
+    cdef readonly object application
+    cdef readonly object context
+    cdef readonly Gate gate
+    cdef readonly list free
+    cdef readonly bint server_timing
+    cdef readonly bint early_hints
+    cdef public bint warned
+
+cdef class Job:
+    cdef public str cause
+    cdef readonly Connection connection
+    cdef public tuple own_headers
+    cdef public str path_info
+    cdef readonly str query
+    cdef readonly Request request
+    cdef public str request_id
+    cdef public str script_name
+    cdef public Target target

@@ -1,0 +1,19 @@
+cimport cython
+
+from ..hosting.mounts cimport Mounts, Route
+from ..http.request cimport Request
+from .connection cimport Connection
+from .job cimport Job, Target
+
+cdef class Router:
+    cdef object _host
+    cdef Mounts _mounts
+    cdef bint _trust_front
+    cdef Target _pages
+    cdef dict _targets
+
+    @cython.locals(route=Route, target=Target, fields=dict)
+    cdef _aim(self, Job job, str turn)
+    cdef _refuse(self, Job job, str turn, refusal)
+    cdef _show(self, Job job, page)
+    cdef _target(self, app)

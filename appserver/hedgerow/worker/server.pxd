@@ -1,0 +1,22 @@
+from ..http.request cimport Request
+from .access cimport AccessLog
+from .connection cimport Connection
+from .job cimport Job
+
+cdef class Server:
+    cdef readonly object hub
+    cdef readonly object log
+    cdef readonly object listener
+    cdef readonly dict environ
+    cdef readonly object settings
+    cdef public bint draining
+    cdef readonly AccessLog access
+    cdef readonly set connections
+    cdef object _router
+    cdef object _acceptor
+    cdef object _sweeper
+    cdef str _id_prefix
+    cdef unsigned long long _last_id
+
+    cpdef start(self, Connection connection, Request request)
+    cpdef str new_request_id(self)

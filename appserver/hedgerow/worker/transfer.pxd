@@ -1,0 +1,36 @@
+cimport cython
+
+from ..http.reader cimport RequestReader
+
+
+cdef class Transfer:
+    cdef bint _begun
+    cdef double _body_until
+    cdef bint _eof
+    cdef int _expects
+    cdef object _hub
+    cdef bint _keep
+    cdef bint _paused
+    cdef double _read_until
+    cdef object _reading
+    cdef object _sock
+    cdef bint _torn
+    cdef object _unread
+    cdef object _watcher
+    cdef double _write_until
+    cdef object _writing
+    cdef readonly bint closed
+    cdef readonly tuple peer
+    cdef readonly RequestReader reader
+    cdef readonly object server
+    cdef public double until
+
+    cpdef send(self, bytes data, bint interim=*)
+    cdef _resume(self)
+    cdef _wake(self)
+    cdef _end_waits(self, double now)
+    cdef _send(self, bytes data)
+    cdef _send_rest(self, data)
+    cdef _wait_for_body(self)
+    cdef _body_error(self, int status, str reason)
+    cdef _invite(self)
