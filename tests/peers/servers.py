@@ -203,7 +203,8 @@ def start(server: Server, launch: Launch) -> Running:
     launch.work.mkdir(parents=True, exist_ok=True)
     listener, port = _reserved_port(server.takes_socket)
     placed = Launch(launch.python, launch.app, launch.folder, launch.work, launch.environ, port)
-    own = {"PYTHONPATH": str(launch.folder), "HEDGEROW_RUN": str(launch.work), "HEDGEROW_STATE": str(launch.work)}
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(launch.folder)]))
+    own = {"PYTHONPATH": path, "HEDGEROW_RUN": str(launch.work), "HEDGEROW_STATE": str(launch.work)}
     log = launch.work / "log"
     with log.open("wb") as said:
         process = subprocess.Popen(
