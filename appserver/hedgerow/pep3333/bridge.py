@@ -1,6 +1,6 @@
 """The server side of PEP 3333: call the app, and send what comes back, to the letter of the framing.
 
-One `Exchange` a request. What it must not know: sockets, greenlets and clocks. It knows the client by four verbs, of
+One `Exchange` a request. What it must not know: sockets, greenlets and clocks. It knows the client by five verbs, of
 which `send` waits where it has to and raises OSError when the client has gone.
 """
 
@@ -17,7 +17,7 @@ from .environ import Environ, FileWrapper
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
-MAX_JOINED_BYTES = 65_536  # a larger block is not copied behind its head to leave in one send
+MAX_JOINED_BYTES = 8192  # a larger block is not copied behind its head; up to here the copy is the cheaper way
 
 
 class Client(Protocol):
@@ -25,6 +25,9 @@ class Client(Protocol):
 
     def send(self, data: bytes, interim: bool = False) -> None:
         """Send all of data; interim: of a 1xx answer, behind which the answer itself is still to come."""
+
+    def send_both(self, head: bytes, body: bytes) -> None:
+        """The same of a head with the first of its body, without a copy of them."""
 
     def may_keep(self) -> bool:
         """Whether a further request may follow on the connection."""
@@ -236,12 +239,11 @@ class Exchange:
         self._end(head)
 
     def _send(self, prefix: bytes, data: bytes, body_bytes: int) -> None:
-        """One send for the head and what comes first, unless that is large."""
+        """One send for the head and what comes first."""
         self.sent_bytes += body_bytes
         if prefix and len(data) > MAX_JOINED_BYTES:
-            self._client.send(prefix)
-            prefix = b""
-        if prefix or data:
+            self._client.send_both(prefix, data)
+        elif prefix or data:
             self._client.send(prefix + data if prefix else data)
 
     def _end(self, head: ResponseHead) -> None:

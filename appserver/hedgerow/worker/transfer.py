@@ -125,20 +125,29 @@ class Transfer:
                     self._expects = TOO_LATE
         elif time.time() - self._hub.loop.now() > TURN_S:  # one who sends but once is about to give a turn anyway
             gevent.sleep(TURN_S / 10)  # not 0: the hub would look at its callbacks, but at no socket
-        self._send(data)
+        self._send(data, b"")
 
-    def _send(self, data: bytes) -> None:
+    def send_both(self, head: bytes, body: bytes) -> None:
+        """`send` of a head with the first of its body, in one call and without a copy of them."""
+        self._begun = True
+        if self._expects == INVITATION:
+            self._expects = TOO_LATE
+        self._send(head, body)
+
+    def _send(self, data: bytes, more: bytes) -> None:
         if self.closed or self._torn:
             raise ClientGone("the connection is closed")
         try:
-            sent = self._sock.send(data)
+            sent = self._sock.sendmsg((data, more)) if more else self._sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
             self._torn = True
             raise ClientGone(str(error)) from None
-        if sent != len(data):
-            self._send_rest(memoryview(data)[sent:])
+        if sent < len(data):
+            self._send_rest(memoryview(data + more)[sent:])
+        elif sent < len(data) + len(more):
+            self._send_rest(memoryview(more)[sent - len(data) :])
 
     def _send_rest(self, data: memoryview) -> None:
         self._torn = True  # until all is sent: an app's own time-out may end the wait
@@ -210,4 +219,4 @@ class Transfer:
             raise ClientGone("the answer has begun before the body was asked for")
         self._expects = NOTHING
         if not self.reader.buffer:
-            self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._send(b"HTTP/1.1 100 Continue\r\n\r\n", b"")

@@ -19,7 +19,7 @@ def make_request(method: str = "GET", http11: bool = True) -> Request:
 
 
 class FakeClient:
-    """The bridge's four verbs, kept in memory. leaves_after: how many sends succeed."""
+    """The bridge's five verbs, kept in memory. leaves_after: how many sends succeed."""
 
     def __init__(self, keep: bool = True, leaves_after: int = 1000) -> None:
         self.sent: list[bytes] = []
@@ -32,6 +32,10 @@ class FakeClient:
         if self.gone():
             raise OSError("gone")
         (self.interim if interim else self.sent).append(data)
+
+    def send_both(self, head: bytes, body: bytes) -> None:
+        assert head and body
+        self.send(head + body)
 
     def may_keep(self) -> bool:
         return self.keep
