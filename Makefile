@@ -32,7 +32,8 @@ load: $(STAMP)                   ## a bounded load test of the running stack; th
 	$(BIN)/python loadtest/run.py --host $(URL) --seconds $(DURATION)
 
 bench: $(STAMP) $(PEERS)         ## CPU a request beside other servers; make bench BENCH="--only small", BENCH=--help
-	$(BIN)/python tests/bench/run.py $(BENCH)
+	rm -rf $(VENV)/compiled && .ci/compiler.sh build $(BIN)/python $(VENV)/compiled
+	PYTHONPATH=$(CURDIR)/$(VENV)/compiled/unpacked $(BIN)/python tests/bench/run.py $(BENCH)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	.ci/install.sh $(VENV)

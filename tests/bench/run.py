@@ -138,7 +138,7 @@ class Bench:
 
     def setup(self, command: str) -> str:
         """Command, date, versions and machine."""
-        told = tables.versions(self.python, ["hedgerow", "gevent", "httptools"])
+        told = tables.versions(self.python, ["hedgerow", "gevent"])
         told |= tables.versions(self.peers_python, sorted({server.package for server in self.peers}))
         what = ", ".join(f"{name} {version}" for name, version in told.items())
         nginx = ".".join(map(str, front.nginx().version))

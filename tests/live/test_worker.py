@@ -80,6 +80,18 @@ def test_a_chunked_body_arrives_and_comes_back_chunked(worker: Worker) -> None:
     assert body == b"".join(blocks)
 
 
+@pytest.mark.parametrize("size", [0, 1, 8192, 8193, 65_537, 1_000_000])
+def test_an_answer_in_one_block_arrives_whole_also_at_a_client_that_takes_little(worker: Worker, size: int) -> None:
+    """Head and block leave together, copied into one piece or not; the larger ones not in one go."""
+    wanted = "".join(chr(97 + n % 26) for n in range(size)).encode()
+    with worker.connect() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+        sock.sendall(b"GET /engine/whole?%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % size)
+        head, _, body = receive(sock).partition(b"\r\n\r\n")
+    assert f"Content-Length: {size}".encode() in head
+    assert body == wanted
+
+
 def test_a_body_that_nobody_reads_is_read_over_and_the_connection_goes_on(worker: Worker) -> None:
     with worker.connect() as sock:
         sock.sendall(b"POST /engine/ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n")

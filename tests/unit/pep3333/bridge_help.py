@@ -34,7 +34,8 @@ class FakeClient:
         (self.interim if interim else self.sent).append(data)
 
     def send_both(self, head: bytes, body: bytes) -> None:
-        assert head and body
+        assert head
+        assert body
         self.send(head + body)
 
     def may_keep(self) -> bool:

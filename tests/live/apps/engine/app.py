@@ -45,6 +45,11 @@ def do_digest(environ, start_response):
     return text(start_response, f"{size} {digest.hexdigest()}")
 
 
+def do_whole(environ, start_response):
+    """As many bytes as the query says, in one block."""
+    return text(start_response, "".join(chr(97 + n % 26) for n in range(int(environ["QUERY_STRING"]))))
+
+
 def do_count(environ, start_response):
     """As many MiB as the query says, block by block."""
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
