@@ -9,7 +9,7 @@ URL ?= http://127.0.0.1:$(PORT)
 DURATION ?= 30
 BENCH ?=
 
-.PHONY: install up down test check stack load bench
+.PHONY: install up down test check stack load bench corners
 
 install: $(STAMP)                ## .venv with everything in it
 
@@ -34,6 +34,9 @@ load: $(STAMP)                   ## a bounded load test of the running stack; th
 bench: $(STAMP) $(PEERS)         ## CPU a request beside other servers; make bench BENCH="--only small", BENCH=--help
 	rm -rf $(VENV)/compiled && .ci/compiler.sh build $(BIN)/python $(VENV)/compiled
 	PYTHONPATH=$(CURDIR)/$(VENV)/compiled/unpacked $(BIN)/python tests/bench/run.py $(BENCH)
+
+corners: $(STAMP) $(PEERS)       ## docs/corner-cases.md: the corner cases, run against each server
+	$(BIN)/python tests/peers/corners.py
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	.ci/install.sh $(VENV)
