@@ -88,6 +88,8 @@ class ChunkedDecoder:
         if (end if end >= 0 else len(data)) - start > limit:
             raise HttpError(400, "A line of the chunked body is too long.")
         if end < 0:
+            if self._end_of_chunk and data[start : start + 1] not in (b"", b"\r"):
+                raise HttpError(400, "A chunk is longer than it said.")  # told now: no line end may ever come
             return -1
         if end == start or data[end - 1] != 13:
             raise HttpError(400, "A line of the chunked body ends in a bare line feed.")

@@ -51,6 +51,8 @@ def parse_head(head: bytes, template: dict[str, Any], max_target_bytes: int, max
     """
     lines = head.decode("latin-1").split("\r\n")
     count = len(lines) - 3  # the request line, and behind the fields the empty line and nothing
+    if count > max_headers:
+        raise HttpError(431, "The request has too many headers.")
     fields = template.copy()
     for index in range(1, count + 1):
         line = lines[index]
@@ -59,8 +61,6 @@ def parse_head(head: bytes, template: dict[str, Any], max_target_bytes: int, max
             pair = _parse_line(line)
         key, value = pair
         fields[key] = value
-    if count > max_headers:
-        raise HttpError(431, "The request has too many headers.")
     if len(fields) != len(template) + count or "" in fields:
         fields = _merge(template, lines[1 : count + 1])
     request = _parse_request_line(lines[0], fields, max_target_bytes)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from ..errors import HttpError
-from .grammar import CONTROL, STATUS, TOKEN
+from .grammar import CONTENT_LENGTH, CONTROL, STATUS, TOKEN
 
 Headers = list[tuple[str, str]]
 
@@ -139,8 +139,8 @@ class ResponseHead:
         self._text = "".join(parts)
 
     def _take_length(self, value: str) -> None:
-        if not (value.isascii() and value.isdigit()):
-            raise ValueError(f"Content-Length {value!r} is not a number")
+        if CONTENT_LENGTH.fullmatch(value) is None:
+            raise ValueError(f"Content-Length {value!r} is not a number of at most 18 digits")
         length = int(value)
         if self.length is not None and self.length != length:
             raise ValueError(f"two different lengths: Content-Length {self.length} and {length}")

@@ -113,3 +113,10 @@ def test_no_body_costs_more_than_its_bytes(wire: bytes) -> None:
     with contextlib.suppress(HttpError):  # either is right: what is measured is the time
         decode(ChunkedDecoder(10**6), wire, 65_536)
     assert time.perf_counter() - started < 2.0
+
+
+def test_a_chunk_that_goes_on_is_refused_at_once_though_no_line_ends() -> None:
+    decoder = ChunkedDecoder(1000)
+    with pytest.raises(HttpError, match="longer than it said"):
+        decoder.decode(b"3\r\nabcd")
+    assert ChunkedDecoder(1000).decode(b"3\r\nabc\r") == (b"abc", b"\r")

@@ -329,6 +329,12 @@ def test_a_header_that_is_none_is_an_error_and_nothing_is_sent(header: Any, meth
     assert client.wire == b""
 
 
+@pytest.mark.parametrize("length", ["", "+1", "1 ", "1_0", "0x1", "\u0661", "9" * 19])
+def test_a_length_that_a_client_could_misread_is_refused(length: str) -> None:
+    with pytest.raises(AppError):
+        answer(simple(b"x", headers=(("Content-Length", length),)))
+
+
 def test_two_lengths_are_an_error_unless_they_are_one() -> None:
     with pytest.raises(AppError, match="two different lengths"):
         answer(simple(b"x", headers=(("Content-Length", "1"), ("content-length", "2"))))
