@@ -232,6 +232,13 @@ def test_a_log_call_that_does_not_fit_is_told_and_does_no_harm(worker: Worker) -
     assert "do not fit" in str(worker.lines("do not fit"))
 
 
+def test_an_exception_that_cannot_be_told_is_a_500_like_any_other(worker: Worker) -> None:
+    for _ in range(3):
+        assert worker.ask("/abuse/untellable")[0].status == 500
+    assert worker.ask("/engine/hello")[1] == b"hello"
+    wait_until_calm(worker)
+
+
 def test_stdout_is_a_file_as_programs_expect_it(worker: Worker) -> None:
     assert worker.ask("/abuse/stdout")[1] == b"<stdout> False utf-8"
     messages = [line.get("message") for line in worker.lines("begun, not ended")]

@@ -61,7 +61,7 @@ class RequestReader:
         self._empty_lines = 0
         self._decoder: Decoder | None = None
         self.body_done = True
-        self._broken: HttpError | None = None
+        self._broken: tuple[int, str] | None = None  # not the error: its traceback holds us, and a head
 
     def __repr__(self) -> str:
         body = "done" if self.body_done else "open"
@@ -82,14 +82,14 @@ class RequestReader:
         Raises HttpError for a malformed or too large body.
         """
         if self._broken is not None:
-            raise self._broken  # for good: what follows something malformed is not to be understood
+            raise HttpError(*self._broken)  # for good: what follows something malformed is not to be understood
         decoder = self._decoder
         if decoder is None or self.body_done or not self.buffer:
             return b""
         try:
             data, self.buffer = decoder.decode(self.buffer)
         except HttpError as error:
-            self._broken = error
+            self._broken = (error.status, error.reason)
             raise
         self.body_done = decoder.done
         return data
@@ -100,12 +100,12 @@ class RequestReader:
         Raises HttpError when there is no way to understand what has arrived; the connection is of no more use then.
         """
         if self._broken is not None:
-            raise self._broken
+            raise HttpError(*self._broken)
         try:
             head = self._take_head()
             return None if head is None else self._begin(head)
         except HttpError as error:
-            self._broken = error
+            self._broken = (error.status, error.reason)
             raise
 
     def close(self) -> None:

@@ -62,19 +62,28 @@ _MAX_LEARNT = 2000
 _MAX_LEARNT_CHARS = 64
 
 
+def exact(value: str, what: str) -> str:
+    """`value` as a str itself: of a subclass only the text, whatever its methods say. Raises ValueError for others."""
+    if not isinstance(value, str):
+        raise ValueError(f"{what} is {type(value).__name__}, not str")
+    return value if type(value) is str else "".join((value,))
+
+
 def _learn_field(name: str) -> tuple[int, str]:
-    if not isinstance(name, str) or TOKEN.fullmatch(name) is None:  # RFC 9110 section 5.6.2
+    name = exact(name, "a header's name")
+    if TOKEN.fullmatch(name) is None:  # RFC 9110 section 5.6.2
         raise ValueError(f"{name!r} is no header name")
     lower = name.lower()
     kind = _SPECIAL.get(lower, _DROPPED if lower.startswith("x-accel-") else _PLAIN)
     entry = (kind, "".join(("\r\n", name, ": ")))
     if len(_FIELDS) < _MAX_LEARNT and len(name) <= _MAX_LEARNT_CHARS:
-        _FIELDS["".join((name,))] = entry
+        _FIELDS[name] = entry
     return entry
 
 
 def _learn_status(status: str) -> tuple[int, str]:
-    if not isinstance(status, str) or STATUS.match(status) is None:
+    status = exact(status, "the status")
+    if STATUS.match(status) is None:
         raise ValueError(f"the status {status!r} is not three digits from 200 to 599, a space and a reason")
     code = int(status[:3])
     entry = (
@@ -82,15 +91,13 @@ def _learn_status(status: str) -> tuple[int, str]:
         "HTTP/1.1 " + _checked("the status", status),
     )
     if len(_STATUSES) < _MAX_LEARNT and len(status) <= _MAX_LEARNT_CHARS:
-        _STATUSES["".join((status,))] = entry
+        _STATUSES[status] = entry
     return entry
 
 
 def _checked(what: str, value: str) -> str:
     """`value` as an exact str that can stand in a line. Raises ValueError."""
-    if not isinstance(value, str):
-        raise ValueError(f"{what} is {type(value).__name__}, not str")
-    value = "".join((value,))  # of a subclass only the text, whatever its methods say
+    value = exact(value, what)
     if CONTROL.search(value) is not None:
         raise ValueError(f"a control character in {what}: {value!r}")
     try:

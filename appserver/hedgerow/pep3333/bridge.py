@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from ..http.request import Request
-from ..http.response import CHUNKED, LAST_CHUNK, LENGTH, NONE, Headers, ResponseHead, chunk, early_hints
+from ..http.response import CHUNKED, LAST_CHUNK, LENGTH, NONE, Headers, ResponseHead, chunk, early_hints, exact
 from .environ import Environ, FileWrapper
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -120,9 +120,9 @@ class Exchange:
             raise AppError("start_response was called a second time without exc_info")
         try:
             self._said = ResponseHead(status, headers)
+            self._status = exact(status, "the status")
         except ValueError as error:
             raise AppError(str(error)) from None
-        self._status = status
         return self.write
 
     def write(self, block: bytes) -> None:
@@ -132,8 +132,8 @@ class Exchange:
         """
         if self._over:
             raise AppError(_OVER)
-        if not isinstance(block, bytes):
-            raise AppError(f"a block of the body is {type(block).__name__}, not bytes")
+        if type(block) is not bytes:
+            block = _exact_bytes(block)
         if not block:
             return
         head = self.head
@@ -186,8 +186,8 @@ class Exchange:
 
     def _send_whole(self, body: bytes) -> None:
         """The usual answer: one block, known to be all. Head and body leave in one send."""
-        if not isinstance(body, bytes):
-            raise AppError(f"a block of the body is {type(body).__name__}, not bytes")
+        if type(body) is not bytes:
+            body = _exact_bytes(body)
         head = self._make_head(len(body))
         if head.framing is LENGTH and head.length == len(body):
             self._send_promised(head, head.head, body)
@@ -262,6 +262,13 @@ class Exchange:
         self.status = self._status
         self._left = head.length
         return head
+
+
+def _exact_bytes(block: object) -> bytes:
+    """A block of a subclass as bytes itself; anything else is an error."""
+    if not isinstance(block, bytes):
+        raise AppError(f"a block of the body is {type(block).__name__}, not bytes")
+    return b"".join((block,))
 
 
 # What an app kept of a request must not reach the next one on the connection, which may be another app's.

@@ -44,21 +44,21 @@ def spawn_raw(function: Callable[..., object], *args: Any, **kwargs: Any) -> gre
 
 def start_timeout(self: gevent.Timeout) -> None:
     """`gevent.Timeout.start`, for the request that is served now."""
-    vars(self)["hedgerow.request"] = _request_of(getcurrent())
+    vars(self)["hedgerow.request"] = _request_number(getcurrent())
     _start_timeout(self)
 
 
 def expire(self: gevent.Timeout, target: greenlet, error: BaseException) -> None:
     """What gevent calls when the time is up."""
     begun = vars(self).get("hedgerow.request")
-    if begun is None or begun == _request_of(target):
+    if begun is None or begun == _request_number(target):
         target.throw(error)
 
 
-def _request_of(target: greenlet) -> str:
-    """The id of the request that a greenlet serves; '' for one of an app's own, and one that is parked."""
+def _request_number(target: greenlet) -> int:
+    """Of the request that a greenlet serves; 0 for one of an app's own, and one that is parked."""
     job = target.job if isinstance(target, Runner) else None
-    return "" if job is None else job.request_id
+    return 0 if job is None else job.number
 
 
 def install() -> None:

@@ -13,6 +13,7 @@ cdef class Target:
     cdef public bint warned
 
 cdef class Job:
+    cdef readonly object number
     cdef public str cause
     cdef readonly Connection connection
     cdef public tuple own_headers

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextvars
+import itertools
 from typing import Any
 
 from ..hosting.gate import Gate
 from ..http.request import Request
 from ..pep3333.bridge import Application
 from .connection import Connection
+
+_numbers = itertools.count(1)
 
 
 class Target:
@@ -40,17 +43,21 @@ class Target:
 
 
 class Job:
-    """One request on its way to one target. own_headers: sent whatever the app says; cause: why it was refused."""
+    """One request on its way to one target. number: which of the process; own_headers: sent whatever the app says;
+    cause: why it was refused.
+    """
 
     # fmt: off
     __slots__ = (
-        "cause", "connection", "own_headers", "path_info", "query", "request", "request_id", "script_name", "target",
+        "cause", "connection", "number", "own_headers", "path_info", "query", "request", "request_id", "script_name",
+        "target",
     )
     # fmt: on
 
     def __init__(
         self, connection: Connection, request: Request, target: Target, path_info: str, query: str, request_id: str
     ) -> None:
+        self.number = next(_numbers)
         self.connection = connection
         self.request = request
         self.target = target

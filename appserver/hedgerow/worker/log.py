@@ -77,7 +77,7 @@ class LogQueue:
 
     def tell(self, level: str, message: str, error: BaseException | None = None) -> None:
         """A line of the engine's own: not through `logging`, which apps configure as they like."""
-        more = {"traceback": clip("".join(traceback.format_exception(error)))} if error is not None else {}
+        more = {"traceback": _told(error)} if error is not None else {}
         self.put(render("worker", level, message, **more))
 
     def flush(self, timeout_s: float) -> None:
@@ -116,6 +116,14 @@ class LogQueue:
             except OSError:  # nobody reads any more
                 self.dropped += lines
                 return
+
+
+def _told(error: BaseException) -> str:
+    """The traceback of an app's error. What an exception does when it is looked at is in the app's hands."""
+    try:
+        return clip("".join(traceback.format_exception(error)))
+    except BaseException as another:
+        return f"{type(error).__name__}, which cannot be told: {type(another).__name__}"
 
 
 def clip(text: str) -> str:

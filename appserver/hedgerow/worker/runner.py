@@ -70,8 +70,8 @@ def take_turn(runner: Runner, job: Job, access: AccessLog) -> bool:
     try:
         _serve(job, access)
     except BaseException as error:  # of ours, or a time-out that the app left behind; only this connection ends
-        access.log.tell("error", f"a request ended in {type(error).__name__}", error)
         job.connection.close(abort=True)
+        access.log.tell("error", f"a request ended in {type(error).__name__}", error)
     finally:
         access.in_flight -= 1
     free = job.target.free

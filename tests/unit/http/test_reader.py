@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,3 +175,16 @@ def test_any_bytes_give_a_request_or_an_error_and_never_anything_else(data: byte
     else:
         status = 400
     assert 400 <= status < 600
+
+
+def test_a_refused_head_is_not_kept_until_the_cycle_collector_comes() -> None:
+    gc.collect()
+    for _ in range(20):
+        reader = RequestReader()
+        reader.feed(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(HttpError):
+            reader.next_request()
+        with pytest.raises(HttpError, match="Host"):
+            reader.next_request()
+        del reader
+    assert gc.collect() < 20, "each refusal leaves a cycle"

@@ -569,3 +569,40 @@ def test_an_app_can_ask_whether_the_client_has_gone() -> None:
     assert seen == [False, True]
     client.leaves_after = 1000
     assert environ["hedgerow.client_disconnected"]()  # that request's client, not the connection's next one
+
+
+class Text(str):
+    """A str whose methods say what they like."""
+
+    def lower(self) -> str:
+        return "x-harmless"
+
+    def __getitem__(self, key: Any) -> str:
+        return "204"
+
+
+class Block(bytes):
+    pass
+
+
+@pytest.mark.parametrize("blocks", [[Block(b"abc")], [b"a", Block(b"bc")], iter([Block(b"abc")])])
+def test_subclasses_of_text_and_bytes_count_as_what_they_hold(blocks: Any) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        start_response(Text("200 OK"), [(Text("X-A"), Text("1"))])
+        return blocks
+
+    client = FakeClient()
+    exchange = make_exchange(client)
+    exchange.run(app, {})
+    response, body = parse(client.wire)
+    assert (response.status_code, body, exchange.status) == (200, b"abc", "200 OK")
+    assert dict(response.headers)[b"x-a"] == b"1"
+
+
+def test_no_subclass_of_text_gets_a_servers_field_through_nor_teaches_it_to_others() -> None:
+    for name in (Text("X-Accel-Redirect"), "X-Accel-Redirect", Text("Transfer-Encoding"), "Transfer-Encoding"):
+        wire = answer(simple(b"x", headers=((name, "chunked"),)))[1]
+        assert b"x-accel" not in wire.lower()
+        assert b"transfer-encoding" not in wire.lower()
+    for status in (Text("299 Mine"), "299 Mine"):
+        assert b"Content-Length: 1\r\n" in answer(simple(b"x", status=status))[1]

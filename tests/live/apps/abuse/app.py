@@ -177,3 +177,18 @@ def do_computing(environ, start_response):
 
 def do_exitgreenlet(environ, start_response):
     raise gevent.GreenletExit
+
+
+class Untellable(Exception):
+    """Ends the process of who looks at it."""
+
+    @property
+    def __cause__(self):
+        raise SystemExit("looked at")
+
+    def __str__(self):
+        raise SystemExit("told")
+
+
+def do_untellable(environ, start_response):
+    raise Untellable
