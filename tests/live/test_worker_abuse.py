@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -237,6 +238,31 @@ def test_an_exception_that_cannot_be_told_is_a_500_like_any_other(worker: Worker
         assert worker.ask("/abuse/untellable")[0].status == 500
     assert worker.ask("/engine/hello")[1] == b"hello"
     wait_until_calm(worker)
+
+
+def test_a_greenlet_left_in_a_read_gets_nothing_of_the_next_request(lone: Worker) -> None:
+    head = b"POST /%b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+    with lone.connect() as sock:
+        sock.sendall(head % (b"abuse/spawnread", 5) + b"ab")
+        assert b"spawned" in receive(sock, b"spawned")
+        sock.sendall(b"cde")  # the rest of the body that the app has not read
+        time.sleep(0.1)
+        sock.sendall(head % (b"engine/digest", 12) + b"SECRET")
+        time.sleep(0.1)
+        sock.sendall(b"-BEHIND")
+        wanted = f"12 {hashlib.sha256(b'SECRET-BEHIN').hexdigest()}".encode()
+        assert wanted in receive(sock, wanted)
+    stolen = lone.ask("/abuse/stolen")[1]
+    assert b"SEC" not in stolen
+    assert b"over" in stolen
+
+
+def test_a_block_that_a_time_out_meets_is_sent_all_the_same(worker: Worker) -> None:
+    with worker.connect() as sock:
+        sock.sendall(get("/abuse/turnwrite") + get("/engine/hello"))
+        data = receive(sock, b"hello")
+    assert data.count(b"HTTP/1.1 200 OK") == 2
+    assert b"\r\n\r\naaaaBBBBHTTP/1.1 200" in data
 
 
 def test_stdout_is_a_file_as_programs_expect_it(worker: Worker) -> None:

@@ -150,6 +150,8 @@ class Connection(Transfer):
 
     def finished(self, complete: bool, keep: bool) -> None:
         """The runner is done. complete: all of the answer was sent; keep: the connection may go on behind it."""
+        if self._reading is not None:
+            self._end_reading()
         if not complete or self._torn:
             self.close(abort=True)
             return

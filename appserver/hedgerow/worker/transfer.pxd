@@ -28,6 +28,7 @@ cdef class Transfer:
     cpdef send(self, bytes data, bint interim=*)
     cdef _resume(self)
     cdef _wake(self)
+    cdef _end_reading(self)
     cdef _end_waits(self, double now)
     cpdef send_both(self, bytes head, bytes body)
     cdef _send(self, bytes data, bytes more)

@@ -37,6 +37,11 @@ class BodyError(HttpError, OSError):
     """
 
 
+def _end_wait(waiting: greenlet) -> None:
+    if not waiting.dead:  # a time-out of the app's may have been quicker
+        waiting.throw(ClientGone("the request is over, and its body with it"))
+
+
 class Transfer:
     """See the module's docstring.
 
@@ -102,6 +107,12 @@ class Transfer:
         if self._writing is not None:
             self._writing.switch()
 
+    def _end_reading(self) -> None:
+        """The request is over, and a greenlet that its app has left still waits for the body: what comes is not its."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            self._hub.loop.run_callback(_end_wait, reading)
+
     def _end_waits(self, now: float) -> None:
         """The sweep's: what has lasted too long ends with an error in the greenlet that waits."""
         if self._writing is not None and now > self._write_until:
@@ -118,14 +129,16 @@ class Transfer:
 
     def send(self, data: bytes, interim: bool = False) -> None:
         """Send all of data, waiting while the client does not take it. Raises ClientGone. interim: of a 1xx answer."""
-        if not self._begun:
-            if not interim:
-                self._begun = True
-                if self._expects == INVITATION:
-                    self._expects = TOO_LATE
-        elif time.time() - self._hub.loop.now() > TURN_S:  # one who sends but once is about to give a turn anyway
-            gevent.sleep(TURN_S / 10)  # not 0: the hub would look at its callbacks, but at no socket
+        begun = self._begun
+        if not begun and not interim:
+            self._begun = True
+            if self._expects == INVITATION:
+                self._expects = TOO_LATE
         self._send(data, b"")
+        # Behind the send, never before it: who comes back from a turn may find the request over, or a time-out. And who
+        # sends but once is about to give a turn anyway.
+        if begun and time.time() - self._hub.loop.now() > TURN_S:
+            gevent.sleep(TURN_S / 10)  # not 0: the hub would look at its callbacks, but at no socket
 
     def send_both(self, head: bytes, body: bytes) -> None:
         """`send` of a head with the first of its body, in one call and without a copy of them."""
@@ -202,12 +215,13 @@ class Transfer:
     def _wait_for_body(self) -> None:
         self._resume()
         self._read_until = min(time.time() + self.server.settings.body_idle_timeout_s, self._body_until)
-        self._reading = getcurrent()
+        self._reading = current = getcurrent()
         self.until = 0.0
         try:
             self._hub.switch()
         finally:
-            self._reading = None
+            if self._reading is current:
+                self._reading = None
 
     def _body_error(self, status: int, reason: str) -> BodyError:
         self._keep = False  # nobody knows where the next request begins

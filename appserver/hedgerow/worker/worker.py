@@ -37,9 +37,6 @@ from .streams import Streams
 
 FLUSH_S = 1.0
 COMPILED = not head.__file__.endswith(".py")  # the hot modules are; see hatch_build.py
-# Requests make and drop thousands of objects a millisecond, and hardly a cycle among them: with Python's own 700 the
-# collector takes 7 % of a small request's instructions, with this 0.6 %.
-GC_THRESHOLD = 10_000
 
 
 def take_listener() -> _socket.socket:
@@ -91,7 +88,6 @@ class Worker:
         self._server = Server(listener, environ, router, settings, self._log, self._streams, settings.access_log)
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look at it again
-        gc.set_threshold(GC_THRESHOLD, 10, 10)
         listener.listen(BACKLOG)  # brings a listener back that a leaving worker has shut down
         self.state = "ready"
         self._server.start_accepting()

@@ -11,6 +11,8 @@ import gevent
 
 KEPT = {}
 
+STOLEN = []
+
 
 def application(environ, start_response):
     name = environ["PATH_INFO"].strip("/").split("/")[0]
@@ -192,3 +194,40 @@ class Untellable(Exception):
 
 def do_untellable(environ, start_response):
     raise Untellable
+
+
+def do_spawnread(environ, start_response):
+    """Leaves a greenlet behind that waits for the body; GET /abuse/stolen tells what it got."""
+
+    def read():
+        try:
+            STOLEN.append(environ["wsgi.input"].read(5))
+        except OSError as error:
+            STOLEN.append(str(error).encode())
+
+    gevent.spawn(read)
+    gevent.sleep(0.05)
+    start_response("200 OK", [("Content-Length", "7")])
+    return [b"spawned"]
+
+
+def do_stolen(environ, start_response):
+    start_response("200 OK", [])
+    return [b"|".join(STOLEN)]
+
+
+def do_turnwrite(environ, start_response):
+    """Computes between two blocks, while a time-out becomes due that hits where others get their turn."""
+    write = start_response("200 OK", [("Content-Length", "8")])
+    write(b"aaaa")
+    timeout = gevent.Timeout.start_new(0.01)
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        pass
+    try:
+        write(b"BBBB")
+    except gevent.Timeout:
+        pass
+    finally:
+        timeout.close()
+    return []
