@@ -4,6 +4,7 @@ returns the bytes.
 
 from __future__ import annotations
 
+import random
 import socket
 import subprocess
 import time
@@ -103,5 +104,10 @@ def _wait_until_accepting(process: subprocess.Popen[bytes], port: int, errors: P
 
 
 def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """From below the range that outgoing connections get their ports from: one of those may take it before nginx."""
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(10_000, end), 1000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("0.0.0.0", port))  # noqa: S104  # as nginx does
+            return port
+    raise OSError("there is no free port")

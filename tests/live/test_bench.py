@@ -122,7 +122,8 @@ def test_the_client_opens_again_what_a_server_closes_after_each_answer() -> None
 
     with answering(answer) as address, load(address, Shape("closed", connections=1)) as running:
         running.run(0.2)
-        assert running.answers == running.reopened > 10
+        assert running.reopened > 10
+        assert running.answers - running.reopened in (0, 1)  # 1: the time was over between an answer and its close
 
 
 def test_a_status_that_is_not_200_is_no_answer() -> None:
