@@ -81,7 +81,7 @@ def answering(answer: Callable[[int, socket.socket], None]) -> Iterator[tuple[st
                     client, _ = listener.accept()
                 except OSError:
                     return
-                with client, suppress(ConnectionResetError):
+                with client, suppress(OSError):  # the load may have ended
                     while client.recv(65_536):
                         number += 1
                         answer(number, client)
