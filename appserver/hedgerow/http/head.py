@@ -4,8 +4,8 @@ Its law: strict, and never a guess. What two servers could understand in two way
 up to and with its empty line, and knows nothing of what comes behind it.
 
 Clients repeat themselves: most lines of a head are byte for byte those of the request before. What has been checked
-once is remembered with its outcome, so that a line costs one look-up: 4 us for a head of 13 fields where splitting and
-checking each takes 8 (interpreted; compiled 1 and 2.5).
+once is remembered with its outcome, so that a line costs one look-up: 5.3 us for a head of 13 fields where splitting
+and checking each takes 7.9 (interpreted; compiled 2.2 and 2.5).
 """
 
 from __future__ import annotations

@@ -25,8 +25,7 @@ class RequestReader:
     to its end.
 
     max_head_bytes, max_target_bytes, max_headers, max_body_bytes: limits; beyond them HttpError 431, 414, 431, 413.
-    template: what the fields of each request begin as, a copy each: a dictionary that is large enough from its start
-    costs 0.6 us less than one that grows.
+    template: what the fields of each request begin as, a copy each, so that they need not be copied into it later.
     """
 
     __slots__ = (

@@ -129,8 +129,8 @@ class ResponseHead:
         parts = [line]
         for name, text in headers:
             kind, line = _FIELDS.get(name) or _learn_field(name)
-            exact = type(text) is str and text.isascii() and text.isprintable()  # quick, and true of nearly every one
-            value = text if exact else _checked(name, text)
+            sound = type(text) is str and text.isascii() and text.isprintable()  # quick, and true of nearly every one
+            value = text if sound else _checked(name, text)
             if kind == _PLAIN:
                 parts.append(line)
                 parts.append(value)

@@ -100,10 +100,9 @@ class Router:
         application: Application = app.application  # type: ignore[assignment]
         if self._trust_front:
             application = Forwarded(application)
-        target = Target(quote(app.name), application, app.context, app.gate)
-        target.server_timing = app.manifest.server_timing
-        target.early_hints = not self._trust_front  # an nginx before 1.29 takes 103 for the answer and waits for more
-        return target
+        timed = app.manifest.server_timing
+        hints = not self._trust_front  # an nginx before 1.29 takes 103 for the answer and waits for more
+        return Target(quote(app.name), application, app.context, app.gate, server_timing=timed, early_hints=hints)
 
 
 def _redirect_page(redirect: Redirect) -> Page:

@@ -31,6 +31,7 @@ cdef class Transfer:
     cdef _end_reading(self)
     cdef _end_waits(self, double now)
     cpdef send_both(self, bytes head, bytes body)
+    cdef _begin(self)
     cdef _send(self, bytes data, bytes more)
     cdef _send_rest(self, data)
     cdef _wait_for_body(self)

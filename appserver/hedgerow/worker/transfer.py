@@ -131,9 +131,7 @@ class Transfer:
         """Send all of data, waiting while the client does not take it. Raises ClientGone. interim: of a 1xx answer."""
         begun = self._begun
         if not begun and not interim:
-            self._begun = True
-            if self._expects == INVITATION:
-                self._expects = TOO_LATE
+            self._begin()
         self._send(data, b"")
         # Behind the send, never before it: who comes back from a turn may find the request over, or a time-out. And who
         # sends but once is about to give a turn anyway.
@@ -142,10 +140,13 @@ class Transfer:
 
     def send_both(self, head: bytes, body: bytes) -> None:
         """`send` of a head with the first of its body, in one call and without a copy of them."""
+        self._begin()
+        self._send(head, body)
+
+    def _begin(self) -> None:
         self._begun = True
         if self._expects == INVITATION:
             self._expects = TOO_LATE
-        self._send(head, body)
 
     def _send(self, data: bytes, more: bytes) -> None:
         if self.closed or self._torn:
