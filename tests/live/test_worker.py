@@ -220,6 +220,18 @@ def test_a_client_that_reads_nothing_stops_the_app_from_producing(worker: Worker
         assert worker.ask("/engine/hello")[1] == b"hello"
 
 
+def test_the_kernel_holds_no_more_for_a_client_than_a_core_can_keep_near(worker: Worker) -> None:
+    with worker.connect() as sock:
+        sock.sendall(GET % b"count?200")
+        ports = f":{worker.address[1]:04X} ", f":{sock.getsockname()[1]:04X} "
+        held = []
+        for _ in range(10):
+            time.sleep(0.05)
+            rows = [line for line in Path("/proc/net/tcp").read_text().splitlines() if ports[0] in line[:40]]
+            held += [int(line.split()[4].partition(":")[0], 16) for line in rows if ports[1] in line[:40]]
+    assert 100_000 < max(held) < 524_288, held
+
+
 def test_what_an_app_prints_and_logs_becomes_json_lines_with_app_and_request(tmp_path: Path) -> None:
     with serving(tmp_path) as worker:
         number = worker.ask("/engine/log?x=%1b")[1].decode()

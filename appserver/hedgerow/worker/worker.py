@@ -36,6 +36,9 @@ from .server import Server, environ_extra
 from .streams import Streams
 
 FLUSH_S = 1.0
+# The kernel takes the double. By itself it would let it grow to 4 MiB, more than a core's cache, and each byte would go
+# to memory and back on its way to the client (answers of 10 MiB: 2,200 us of CPU instead of 1,400).
+SEND_BUFFER_BYTES = 262_144
 COMPILED = not head.__file__.endswith(".py")  # the hot modules are; see hatch_build.py
 
 
@@ -48,7 +51,9 @@ def take_listener() -> _socket.socket:
     listener = _socket.socket(fileno=descriptor)
     listener.setblocking(False)
     if listener.family != _socket.AF_UNIX:
-        listener.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+        # Accepted sockets inherit both.
+        listener.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listener
 
 
