@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import HttpError
-from .grammar import ABSOLUTE_FORM, AUTHORITY_FORM, CONTENT_LENGTH, CONTROL, HOST, TOKEN, TRANSFER_CODINGS, VERSION
+from .grammar import ABSOLUTE_FORM, AUTHORITY_FORM, CONTROL, HOST, TOKEN, TRANSFER_CODINGS, VERSION, is_length
 from .request import Framing, Request
 
 MAX_METHOD_CHARS = 32
@@ -210,7 +210,7 @@ def _frame_body(request: Request) -> None:
             _take_codings(fields, coding)
         request.framing = Framing.CHUNKED
         return
-    if length is None or CONTENT_LENGTH.fullmatch(length) is None:
+    if length is None or not is_length(length):
         raise HttpError(400, "Content-Length is malformed.")
     request.framing = Framing.LENGTH
     request.length = int(length)

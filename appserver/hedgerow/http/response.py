@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from ..errors import HttpError
-from .grammar import CONTENT_LENGTH, CONTROL, STATUS, TOKEN
+from .grammar import CONTROL, STATUS, TOKEN, is_length
 
 Headers = list[tuple[str, str]]
 
@@ -146,7 +146,7 @@ class ResponseHead:
         self._text = "".join(parts)
 
     def _take_length(self, value: str) -> None:
-        if CONTENT_LENGTH.fullmatch(value) is None:
+        if not is_length(value):
             raise ValueError(f"Content-Length {value!r} is not a number of at most 18 digits")
         length = int(value)
         if self.length is not None and self.length != length:

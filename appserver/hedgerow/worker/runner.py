@@ -36,7 +36,9 @@ _NO_BODY = b""
 
 
 class Runner(greenlet):
-    """A greenlet that takes one job after the other. Its parent is the hub."""
+    """A greenlet that takes one job after the other: `switch(job)` in the hub runs it until it first has to wait. Its
+    parent is the hub.
+    """
 
     def __init__(self, hub: Any, access: AccessLog) -> None:
         super().__init__(parent=hub)
@@ -44,22 +46,18 @@ class Runner(greenlet):
         self._hub = hub
         self._access = access
 
-    def take(self, job: Job) -> None:
-        """Called in the hub: run job until it first has to wait."""
-        self.job = job
-        self.switch()
-
-    def run(self) -> None:
+    def run(self, job: Any) -> None:
         """Serve until the free list is long enough without us."""
-        switch = self._hub.switch
-        while self.job is not None:
-            if not take_turn(self, self.job, self._access):
+        switch, access = self._hub.switch, self._access
+        while True:
+            self.job = job
+            if not take_turn(self, job, access):
                 return
-            self.job = None
-            while self.job is None:
+            self.job = job = None
+            while type(job) is not Job:
                 # An app's late kill, switch or time-out may hit us here. Nobody's request is at stake: park again.
                 try:  # noqa: SIM105  # a suppress() object each time costs 1 us
-                    switch()
+                    job = switch()
                 except BaseException:  # noqa: S110
                     pass
 
@@ -143,11 +141,7 @@ def error_page(error: HttpError) -> Page:
 def _body(connection: Connection, request: Request) -> Any:
     if request.framing is NONE:
         return io.BytesIO(_NO_BODY)
-    if (
-        request.framing is LENGTH
-        and request.length <= len(connection.reader.buffer)
-        and not request.expects_continue
-    ):
+    if request.framing is LENGTH and request.length <= len(connection.reader.buffer) and not request.expects_continue:
         return io.BytesIO(connection.reader.read_body())
     return BodyInput(connection.read_more)
 

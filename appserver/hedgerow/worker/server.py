@@ -107,7 +107,7 @@ class Server:
         self.access.in_flight += 1
         free = job.target.free
         runner = free.pop() if free else Runner(self.hub, self.access)
-        runner.take(job)
+        runner.switch(job)
 
     def new_request_id(self) -> str:
         """A request id, where no front has made one."""
