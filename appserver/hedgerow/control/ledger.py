@@ -1,0 +1,242 @@
+"""The ledger: which releases are wanted, who holds the lease, what became of the last deploys. One file a change, in
+
+    state/ledger/<number>.json      the whole state; the highest number counts
+
+A change of the state with number n is the creation of n + 1, by link(2), which fails if somebody was faster. So changes
+have one order, none is made from an outdated state, and nothing half-written is ever seen; there is no lock that a dead
+or a paused process could keep. It knows no releases, no folders and no processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import HedgerowError
+
+LEASE_S = 10.0
+KEPT_DEPLOYS = 10  # of each app
+KEPT_LIVE = 2
+KEPT_NUMBERS = 50
+MAKING = ".new-"
+_NAME = re.compile(r"([0-9]{10,})\.json")
+
+
+class OutdatedError(HedgerowError):
+    """Somebody has changed the ledger meanwhile, or the lease is not ours any more: read again, and decide again."""
+
+
+class LedgerError(HedgerowError):
+    """The ledger cannot be read or written; the sentence names the file."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who may change what is wanted. number: of the ledger's entry that gave it; until: Unix time in seconds."""
+
+    holder: str
+    number: int
+    until: float
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """What became of one deploy. release, before: hashes, '' for none; outcome: `live`, `failed` or `reverted`, and ''
+    while it rolls; step, reason, traceback: of a failure; began: Unix time; steps: how long each took, in seconds.
+    """
+
+    release: str
+    before: str = ""
+    cause: str = "folder"
+    outcome: str = ""
+    step: str = ""
+    reason: str = ""
+    traceback: str = ""
+    began: float = 0.0
+    steps: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AppState:
+    """One app. release: what is wanted, '' for none; refused: content that is not tried again; hooked: the release
+    whose hook was begun; deploys: the last ones, the newest first.
+    """
+
+    release: str = ""
+    refused: str = ""
+    hooked: str = ""
+    deploys: tuple[Deploy, ...] = ()
+
+    @property
+    def trouble(self) -> Deploy | None:
+        """The last deploy, if it came to nothing."""
+        return self.deploys[0] if self.deploys and self.deploys[0].outcome in ("failed", "reverted") else None
+
+    @property
+    def previous(self) -> str:
+        """What a rollback goes to: the last release that was live, other than the present one; '' for none."""
+        lived = [deploy.release for deploy in self.deploys if deploy.outcome == "live"]
+        return next((release for release in lived if release not in ("", self.release)), "")
+
+    def with_deploy(self, deploy: Deploy, **changes: Any) -> AppState:
+        """Changed, and with one deploy more in its history. The ones that lived longest ago go last: many failures in
+        a row must not take away what a rollback goes to.
+        """
+        deploys = (deploy, *self.deploys)
+        lived = [one for one in deploys if one.outcome == "live"][:KEPT_LIVE]
+        kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in lived)
+        return dataclasses.replace(self, deploys=kept, **changes)
+
+
+@dataclass(frozen=True)
+class Round:
+    """One change of what all workers load. state: `rolling` or `reverting`; changes: app → release before and after."""
+
+    number: int
+    state: str
+    changes: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the ledger tells. number: of the entry; 0 and empty before the first."""
+
+    number: int = 0
+    lease: Lease | None = None
+    apps: Mapping[str, AppState] = field(default_factory=dict)
+    round: Round | None = None
+
+    def holds(self, holder: str, now: float) -> bool:
+        """Whether this holder has the lease now."""
+        return self.lease is not None and self.lease.holder == holder and now < self.lease.until
+
+    def is_free(self, now: float) -> bool:
+        """Whether anybody may take the lease."""
+        return self.lease is None or now >= self.lease.until
+
+    def with_lease(self, holder: str, now: float) -> State:
+        """Taken, or kept for longer: who still holds it keeps its number."""
+        kept = self.lease if self.lease is not None and self.holds(holder, now) else None
+        number = kept.number if kept else self.number + 1
+        return dataclasses.replace(self, lease=Lease(holder, number, now + LEASE_S))
+
+    def with_app(self, name: str, app: AppState) -> State:
+        return dataclasses.replace(self, apps=dict(self.apps) | {name: app})
+
+
+class Ledger:
+    """The ledger of a state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "ledger"
+        self._last: State | None = None
+
+    def read(self) -> State:
+        """The state that counts now. Of an entry that cannot be read (a damaged disk) the one before is told, under
+        the number of the last. Raises LedgerError.
+        """
+        numbers = self._numbers()
+        if self._last is not None and numbers and numbers[-1] == self._last.number:
+            return self._last
+        for number in reversed(numbers):
+            try:
+                told = json.loads(self._path(number).read_text("utf-8"))
+                self._last = dataclasses.replace(_from_json(told), number=numbers[-1])
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FileNotFoundError):
+                continue
+            except OSError as error:
+                raise LedgerError(f"{self._path(number)}: {error.strerror}") from error
+            return self._last
+        if numbers:
+            raise LedgerError(f"{self._folder}: none of its files can be understood; without them all apps are new")
+        return State()
+
+    def write(self, state: State) -> State:
+        """Make `state`, which was made from what was read, what counts. Returns it with its number.
+
+        Raises OutdatedError when something else counts by now, LedgerError when it cannot be written.
+        """
+        number = state.number + 1
+        written = dataclasses.replace(state, number=number)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(f"{self._folder}: {error.strerror}") from error
+        try:
+            self._create(number, json.dumps(_to_json(written), indent=1))
+        except FileExistsError:
+            raise OutdatedError(f"{self._path(number)} is there already") from None
+        except OSError as error:
+            raise LedgerError(f"{error.filename or self._folder}: {error.strerror}") from error
+        numbers = self._numbers()
+        if numbers[-1] - number >= KEPT_NUMBERS // 2:  # so old that its successor could have been removed
+            raise OutdatedError(f"{self._path(number)} comes behind {numbers[-1]}")
+        for old in numbers[:-KEPT_NUMBERS]:
+            self._path(old).unlink(missing_ok=True)
+        self._last = written
+        return written
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:010d}.json"
+
+    def _numbers(self) -> list[int]:
+        try:
+            found = [_NAME.fullmatch(name) for name in os.listdir(self._folder)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise LedgerError(f"{self._folder}: {error.strerror}") from error
+        return sorted(int(name[1]) for name in found if name)
+
+    def _create(self, number: int, text: str) -> None:
+        """Whole or not at all, also after a power cut. Raises FileExistsError."""
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._folder, prefix=MAKING) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, 0o644)
+            os.link(file.name, self._path(number))
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that cannot
+                raise
+        finally:
+            os.close(descriptor)
+
+    def clean(self, before: float) -> None:
+        """Remove what killed writers have left, if it is older than `before` (Unix time)."""
+        with contextlib.suppress(OSError):
+            for path in self._folder.glob(f"{MAKING}*"):
+                if path.stat().st_mtime < before:
+                    path.unlink(missing_ok=True)
+
+
+def _to_json(state: State) -> dict[str, Any]:
+    return dataclasses.asdict(state)
+
+
+def _from_json(told: Mapping[str, Any]) -> State:
+    lease, round = told["lease"], told["round"]
+    return State(
+        told["number"],
+        Lease(**lease) if lease else None,
+        {name: _app(app) for name, app in told["apps"].items()},
+        Round(round["number"], round["state"], {app: (old, new) for app, (old, new) in round["changes"].items()})
+        if round
+        else None,
+    )
+
+
+def _app(told: Mapping[str, Any]) -> AppState:
+    return AppState(**{**told, "deploys": tuple(Deploy(**deploy) for deploy in told["deploys"])})

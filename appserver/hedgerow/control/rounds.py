@@ -1,0 +1,111 @@
+"""What becomes of deploys: pure functions from a state of the ledger, and what is seen, to the next state.
+
+    trial failed            the app's content is refused, its release stays what it was
+    trials passed           no round under way: one begins with all of them
+    rolling                 all live replicas run it: it ends, all new; one cannot: reverting
+    reverting               all live replicas run what was before: it ends, all old
+
+No clock, no files, no processes. Who writes what is returned must hold the lease.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .ledger import AppState, Deploy, Round, State
+
+ROLLING, REVERTING = "rolling", "reverting"
+LIVE, FAILED, REVERTED = "live", "failed", "reverted"
+
+Releases = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ReplicaView:
+    """What a live replica says. runs: for each of its addresses the releases, by app, that serve there; rejected: the
+    releases with which a worker did not get ready; blamed: the app that was the cause, if that is known; reason: a
+    sentence.
+    """
+
+    name: str
+    runs: tuple[Releases, ...] = ()
+    rejected: Releases | None = None
+    blamed: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A deploy that may be served: its trial is over, or it needs none."""
+
+    app: str
+    deploy: Deploy
+    refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
+
+
+def wanted(state: State) -> dict[str, str]:
+    """The releases that all workers are to run."""
+    return {name: app.release for name, app in state.apps.items() if app.release}
+
+
+def fail(state: State, app: str, deploy: Deploy) -> State:
+    """The deploy came to nothing before anybody was served by it."""
+    known = state.apps.get(app, AppState())
+    failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED)
+    return state.with_app(app, known.with_deploy(failed, refused=deploy.release))
+
+
+def begin(state: State, passed: Iterable[Passed]) -> State:
+    """A round with all of these; those that change nothing are left out. Only while no round is under way."""
+    changes: dict[str, tuple[str, str]] = {}
+    for one in passed:
+        known = state.apps.get(one.app, AppState())
+        new = one.deploy.release
+        if new == known.release:
+            continue
+        changes[one.app] = known.release, new
+        deploy = dataclasses.replace(one.deploy, before=known.release, outcome="")
+        state = state.with_app(one.app, known.with_deploy(deploy, release=new, refused=one.refused))
+    if not changes:
+        return state
+    return dataclasses.replace(state, round=Round(state.number + 1, ROLLING, changes))
+
+
+def advance(state: State, replicas: Iterable[ReplicaView]) -> State | None:
+    """The round's next state; None while it has to wait, and when there is none."""
+    if state.round is None:
+        return None
+    views = list(replicas)
+    goal = wanted(state)
+    if state.round.state == ROLLING:
+        for view in views:
+            if view.rejected == goal:
+                return _revert(state, state.round, view)
+    if not views or any(runs != goal for view in views for runs in view.runs):
+        return None
+    return _end(state, state.round)
+
+
+def _revert(state: State, round: Round, view: ReplicaView) -> State:
+    """All old. If one app was the cause, the others' contents are not refused: they come again with the next round."""
+    for name, (old, new) in round.changes.items():
+        app = state.apps[name]
+        guilty = view.blamed in (name, "") or view.blamed not in round.changes
+        told = dataclasses.replace(
+            app.deploys[0], outcome=REVERTED, step="swap", reason=view.reason if guilty else f"{view.blamed} went wrong"
+        )
+        deploys = (told, *app.deploys[1:])
+        refused = new if guilty else app.refused
+        state = state.with_app(name, dataclasses.replace(app, release=old, deploys=deploys, refused=refused))
+    return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
+
+
+def _end(state: State, round: Round) -> State:
+    if round.state == ROLLING:
+        for name in round.changes:
+            app = state.apps[name]
+            told = dataclasses.replace(app.deploys[0], outcome=LIVE)
+            state = state.with_app(name, dataclasses.replace(app, deploys=(told, *app.deploys[1:])))
+    return dataclasses.replace(state, round=None)
