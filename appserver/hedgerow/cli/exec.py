@@ -11,10 +11,10 @@ import click
 
 from ..config import Settings
 from ..control import local, releases
+from ..control.command import environment
 from ..control.records import read_records
-from ..errors import LoadError, UserError
-from ..hosting.discovery import NAMES, Entry, discover, find_entry
-from ..hosting.manifest import read_manifest
+from ..errors import UserError
+from ..hosting.discovery import discover
 from .options import setting
 
 
@@ -31,11 +31,7 @@ def execute(app: str, command: tuple[str, ...], apps: Path | None, state: Path |
     """Run a command in APP's release and with its data, for example: hedgerow exec blog -- flask init-db"""
     settings = Settings.from_env(apps=apps, state=state)
     code = _release(app, settings)
-    try:
-        entry = find_entry(code, read_manifest(code))
-    except LoadError:
-        entry = Entry("", (), "")  # a command may be what puts it right
-    environ = environment(app, code, entry, settings.state, os.environ)
+    environ = environment(app, code, settings.state, os.environ)
     os.chdir(environ["PWD"])
     os.environ.clear()
     os.environ.update(environ)
@@ -46,24 +42,6 @@ def execute(app: str, command: tuple[str, ...], apps: Path | None, state: Path |
         os.execvp(command[0], command)
     except OSError as error:
         raise UserError(f"{command[0]}: {error.strerror}") from error
-
-
-def environment(app: str, code: Path, entry: Entry, state: Path, base: os._Environ[str]) -> dict[str, str]:
-    """The variables of the command; PWD is where it runs: beside a package, inside a folder of plain files."""
-    place = code.parent if entry.is_package and entry.file else code
-    module = entry.module or (code.name if entry.is_package and entry.file else "")
-    named = "" if entry.names == NAMES or not entry.names else f":{entry.names[0]}"
-    added = {
-        "PWD": str(place),
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(place), base.get("PYTHONPATH", "")))),
-        "PYTHONDONTWRITEBYTECODE": "1",  # a release is read-only
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), base.get("PATH", os.defpath))),
-        "HEDGEROW_APP": app,
-        "HEDGEROW_APP_DATA": str(state / "data" / app),
-    }
-    if module:
-        added["FLASK_APP"] = base.get("FLASK_APP") or module + named
-    return dict(base) | added
 
 
 def _release(app: str, settings: Settings) -> Path:

@@ -24,7 +24,7 @@ class ControlError(HedgerowError):
 class UnixConnection(http.client.HTTPConnection):
     """`http.client` on a unix socket."""
 
-    def __init__(self, path: Path | str, timeout_s: float = SHORT_S) -> None:
+    def __init__(self, path: Path | str, timeout_s: float | None = SHORT_S) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self.path = str(path)
 
@@ -55,10 +55,10 @@ def is_ready(path: Path) -> bool:
         return False
 
 
-def status(path: Path) -> dict[str, Any] | None:
+def status(path: Path, timeout_s: float = SHORT_S) -> dict[str, Any] | None:
     """What a worker or the deployer tells of itself; None when nobody answers."""
     try:
-        code, body = call(path, "GET", "/status")
+        code, body = call(path, "GET", "/status", timeout_s)
         told = json.loads(body) if code == 200 else None
     except (ControlError, ValueError):
         return None

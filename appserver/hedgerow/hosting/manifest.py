@@ -1,6 +1,6 @@
-"""An app's own options: the optional `app.toml` in its folder, as one typed record.
+"""An app's own options: the optional `app.toml` in its folder, as one typed record; a table in it is another.
 
-Each option is written once, in the record, with default, help and check; reading and converting go over its fields and
+Each option is written once, in its record, with default, help and check; reading and converting go over its fields and
 types and know no option by name. Nothing here looks at code.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import shlex
 import tomllib
 import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import UserError
 
@@ -23,6 +24,7 @@ FILE_NAME = "app.toml"
 
 # A check gets a value of the field's type and returns what is wrong with it, or None.
 Check = Callable[[Any], str | None]
+Record = TypeVar("Record")
 
 _NAME = r"[^\W\d]\w*"
 _ENTRY = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*|(?:[^:/]+/)*[^:/.]+\.py)(?::{_NAME}(?:\.{_NAME})*)?")
@@ -30,6 +32,8 @@ _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")
 _UNSAFE_ESCAPE = re.compile(r"%(?:2[ef]|5c|00)", re.IGNORECASE)
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
+_TARGET = re.compile(r"/[!$-~]*")
+_LONGEST_STEP_S = 24 * 3600
 
 
 def _check_entry(entry: str) -> str | None:
@@ -69,12 +73,51 @@ def _check_data(entries: tuple[str, ...]) -> str | None:
     return None
 
 
-def _check_flag(_: bool) -> str | None:
+def _anything(_: object) -> str | None:
     return None
+
+
+def _check_command(line: str) -> str | None:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        return f"not a command line: {str(error).lower()}"
+    return None if words and "\0" not in line else "a command and its arguments are wanted"
+
+
+def _check_target(target: str) -> str | None:
+    if not target.startswith("/"):
+        return "it must start with '/'"
+    return None if _TARGET.fullmatch(target) else "write it percent-encoded, as a browser sends it"
+
+
+def _check_status(status: int) -> str | None:
+    return None if 200 <= status <= 599 else "a status from 200 to 599 is wanted"
+
+
+def _check_time(seconds: float) -> str | None:
+    return None if 0 < seconds <= _LONGEST_STEP_S else f"above 0 and at most {_LONGEST_STEP_S} seconds are wanted"
 
 
 def _option(default: Any, help: str, check: Check) -> Any:
     return field(default=default, metadata={"help": help, "check": check})
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """The table `[deploy]`: what a new release has to pass before anybody is served by it."""
+
+    before: str | None = _option(
+        None, "command, such as a migration, that runs once a release before its first worker starts", _check_command
+    )
+    check: str | None = _option(
+        None, "command that tells by exit status 0 that a loaded release is good; default: none", _check_command
+    )
+    warmup: str = _option("/", "path below the mount that a loaded release is asked for, by GET", _check_target)
+    status: int | None = _option(None, "status that this answer must have; default: any below 500", _check_status)
+    timeout_s: float | None = _option(
+        None, "seconds that each step may take; default: load and check 60, warm-up 30, before 600", _check_time
+    )
 
 
 @dataclass(frozen=True)
@@ -90,32 +133,43 @@ class Manifest:
     host: str | None = _option(None, "host name that the app answers; default: every host", _check_host)
     data: tuple[str, ...] = _option((), "paths in the folder that the app writes; kept across releases", _check_data)
     server_timing: bool = _option(
-        False, "whether each answer tells in Server-Timing how long the app took until its head was sent", _check_flag
+        False, "whether each answer tells in Server-Timing how long the app took until its head was sent", _anything
     )
+    deploy: Deploy = _option(Deploy(), "table of what a new release has to pass before it serves", _anything)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the app in `folder`; without `app.toml` the defaults. Raises UserError with all mistakes."""
     where = f"{folder.name}/{FILE_NAME}"
-    table = _read_table(folder / FILE_NAME, where)
-    hints = typing.get_type_hints(Manifest)
-    known = {option.name: option for option in dataclasses.fields(Manifest)}
-    values: dict[str, Any] = {}
-    mistakes = []
-    for key, given in table.items():
-        if key not in known:
-            mistakes.append(_unknown(key, known))
-            continue
-        try:
-            values[key] = _convert(hints[key], given)
-        except ValueError as error:
-            mistakes.append(f"{_told(key, given)}: {error}")
-            continue
-        if wrong := known[key].metadata["check"](values[key]):
-            mistakes.append(f"{_told(key, given)}: {wrong}")
+    mistakes: list[str] = []
+    manifest = _read_record(Manifest, _read_table(folder / FILE_NAME, where), "", mistakes)
     if mistakes:
         raise UserError(f"{where}: " + "; ".join(mistakes))
-    return Manifest(**values)
+    return manifest
+
+
+def _read_record(kind: type[Record], table: dict[str, Any], inside: str, mistakes: list[str]) -> Record:
+    """What `table` says, as a record; its mistakes are added. inside: the table's name with a dot, or ''."""
+    hints = typing.get_type_hints(kind)
+    known = {option.name: option for option in dataclasses.fields(typing.cast(Any, kind))}
+    values: dict[str, Any] = {}
+    for key, given in table.items():
+        if key not in known:
+            mistakes.append(_unknown(inside, key, known))
+            continue
+        if dataclasses.is_dataclass(hints[key]) and isinstance(given, dict):
+            values[key] = _read_record(typing.cast(Any, hints[key]), given, f"{inside}{key}.", mistakes)
+            continue
+        try:
+            value = _convert(hints[key], given)
+        except (ValueError, OverflowError) as error:
+            mistakes.append(f"{_told(inside + key, given)}: {error}")
+            continue
+        if wrong := known[key].metadata["check"](value):
+            mistakes.append(f"{_told(inside + key, given)}: {wrong}")
+        else:
+            values[key] = value
+    return kind(**values)
 
 
 def _read_table(path: Path, where: str) -> dict[str, Any]:
@@ -139,10 +193,10 @@ def _told(key: str, given: Any) -> str:
         return key
 
 
-def _unknown(key: str, known: typing.Iterable[str]) -> str:
+def _unknown(inside: str, key: str, known: typing.Iterable[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "known are " + ", ".join(known)
-    return f"unknown key {key!r}: {hint}"
+    hint = f"did you mean {inside + near[0]!r}?" if near else "known are " + ", ".join(inside + name for name in known)
+    return f"unknown key {inside + key!r}: {hint}"
 
 
 _WANTED = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
@@ -160,5 +214,5 @@ def _convert(hint: Any, given: Any) -> Any:
     if hint is float and type(given) is int:
         return float(given)
     if type(given) is not hint:  # exactly: TOML's true is no number
-        raise ValueError(f"{_WANTED[hint]} is wanted")
+        raise ValueError(f"{_WANTED.get(hint, 'a table')} is wanted")
     return given

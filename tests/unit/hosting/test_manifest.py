@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hedgerow.errors import UserError
-from hedgerow.hosting.manifest import Manifest, read_manifest
+from hedgerow.hosting.manifest import Deploy, Manifest, read_manifest
 
 
 def manifest_of(folder: Path, text: str | bytes) -> Manifest:
@@ -111,13 +111,90 @@ def test_all_mistakes_are_told_together(folder: Path) -> None:
     assert all(word in str(caught.value) for word in ("'mont'", "host = 'A:1'", "data = ['/etc']", "entry = 1"))
 
 
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("", Deploy()),
+        ('before = "flask db upgrade"', Deploy(before="flask db upgrade")),
+        ("check = \"sh -c 'exit 0'\"", Deploy(check="sh -c 'exit 0'")),
+        ('warmup = "/health?deep=1&caf%C3%A9"', Deploy(warmup="/health?deep=1&caf%C3%A9")),
+        ("status = 204", Deploy(status=204)),
+        ("timeout_s = 90", Deploy(timeout_s=90.0)),
+        ("timeout_s = 0.5", Deploy(timeout_s=0.5)),
+    ],
+)
+def test_good_values_of_the_table(folder: Path, line: str, wanted: Deploy) -> None:
+    assert manifest_of(folder, f'mount = "/x"\n[deploy]\n{line}') == Manifest(mount="/x", deploy=wanted)
+    assert manifest_of(folder, f"deploy.{line}" if line else "").deploy == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("before = 3", "a text is wanted"),
+        ('before = ""', "a command and its arguments are wanted"),
+        ('check = "  "', "a command and its arguments are wanted"),
+        ('check = "a\\u0000b"', "a command and its arguments are wanted"),
+        ('check = "sh -c \'x"', "not a command line: no closing quotation"),
+        ('check = ["sh"]', "a text is wanted"),
+        ('warmup = "health"', "must start with '/'"),
+        ('warmup = "/a b"', "percent-encoded"),
+        ('warmup = "/café"', "percent-encoded"),
+        ('warmup = "/a#b"', "percent-encoded"),
+        ('warmup = "/a\\r\\nX: y"', "percent-encoded"),
+        ("status = 199", "from 200 to 599"),
+        ("status = 600", "from 200 to 599"),
+        ("status = true", "a whole number is wanted"),
+        ('status = "200"', "a whole number is wanted"),
+        ("timeout_s = 0", "above 0"),
+        ("timeout_s = -1", "above 0"),
+        ("timeout_s = nan", "above 0"),
+        ("timeout_s = 86401", "at most 86400 seconds"),
+        ("timeout_s = 1" + "0" * 400, "too large"),
+        ('timeout_s = "1"', "a number is wanted"),
+    ],
+)
+def test_a_wrong_value_of_the_table_is_told_with_the_tables_name(folder: Path, line: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        manifest_of(folder, f"[deploy]\n{line}")
+    assert str(caught.value).startswith("blog/app.toml: deploy." + line.partition(" ")[0] + " = ")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[deploy]\nchek = 1", "unknown key 'deploy.chek': did you mean 'deploy.check'?"),
+        ("[deploy]\nzzz = 1", "unknown key 'deploy.zzz': known are deploy.before, deploy.check, deploy.warmup, "),
+        ("[deplo]\ncheck = 1", "unknown key 'deplo': did you mean 'deploy'?"),
+        ("deploy = 3", "deploy = 3: a table is wanted"),
+        ("[[deploy]]", "deploy = [{}]: a table is wanted"),
+        ("[deploy.check]\nx = 1", "deploy.check = {'x': 1}: a text is wanted"),
+    ],
+)
+def test_a_wrong_table_is_told_with_a_hint(folder: Path, text: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        manifest_of(folder, text)
+    assert str(caught.value).startswith(f"blog/app.toml: {words}")
+
+
+def test_mistakes_inside_and_outside_of_the_table_are_told_together(folder: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        manifest_of(folder, 'mont = "/x"\n[deploy]\nstatus = 1\nchek = 1\nbefore = ""')
+    told = ("'mont'", "deploy.status = 1", "'deploy.chek'", "deploy.before = ''")
+    assert [word in str(caught.value) for word in told] == [True] * 4
+
+
 @pytest.mark.parametrize(("text", "words"), [("mount = x", "line 1"), (b'mount = "\xff"', "utf-8")])
 def test_what_is_no_toml_is_told_with_its_place(folder: Path, text: str | bytes, words: str) -> None:
     with pytest.raises(UserError, match=rf"^blog/app.toml: .*{words}"):
         manifest_of(folder, text)
 
 
-@pytest.mark.parametrize("field", dataclasses.fields(Manifest), ids=lambda field: field.name)
+@pytest.mark.parametrize(
+    "field", [*dataclasses.fields(Manifest), *dataclasses.fields(Deploy)], ids=lambda field: field.name
+)
 def test_each_option_has_help(field: dataclasses.Field[object]) -> None:
     assert len(field.metadata["help"]) > 20
 
