@@ -4,33 +4,34 @@
     state/data/<app>/<name>                       which is seeded once from the folder and never overwritten
 
 Nothing here takes a lock: a release is made beside its place and renamed into it, its name is the hash of what was
-really copied, so replicas that make the same one at once end with the same bytes. It knows no plans and no processes.
+really copied, so replicas that make the same one at once end with the same bytes. A name that is there is believed, so
+it is given last, when all that it stands for is on the disk, and taken away first. Bytecode is a part of a release but
+not of its name. It knows no plans and no processes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import keyword
 import os
-import re
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
 from ..hosting.manifest import read_manifest
-from . import tree
+from . import bytecode, durable, ignore, seeds, tree
+from .layout import import_name
 
 DATA_FOLDERS = ("instance", "data", "media")
 DATA_FILES = ("db.sqlite3",)
 TRIES = 3
 KEPT = 3
 KEPT_S = 3600.0
-MAKING, SEEDING = ".making-", ".seed-"
+MAKING, GOING = ".making-", ".going-"
 STATE_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -41,24 +42,6 @@ class Release:
     app: str
     root: Path
     code: Path
-
-
-class _SeedError(Exception):
-    """A file of the data that could not be copied. No OSError, which copytree would collect."""
-
-    def __init__(self, cause: OSError) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-def import_name(app: str) -> str:
-    """The folder's name made into one that Python can import and that hides nothing."""
-    name = re.sub(r"\W", "_", app, flags=re.ASCII)
-    if not name.isidentifier():
-        name = "_" + name
-    if keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "instance":
-        name += "_"
-    return name
 
 
 def data_names(folder: Path) -> frozenset[str]:
@@ -84,7 +67,7 @@ def make(folder: Path, state: Path) -> Release:
     for _ in range(TRIES):
         try:
             release = _try_make(folder, state)
-        except _SeedError as error:
+        except seeds.SeedError as error:
             raise UserError(_sentence(error.cause, folder, state)) from error
         except FileNotFoundError as error:
             if not folder.is_dir():
@@ -107,7 +90,7 @@ def _sentence(error: OSError, folder: Path, state: Path) -> str:
     if error.strerror is None:
         return str(error)
     place = str(error.filename or folder)
-    return f"{state if MAKING in place or SEEDING in place else place}: {error.strerror}"
+    return f"{state if MAKING in place or seeds.PREFIX in place else place}: {error.strerror}"
 
 
 def _check_places(folder: Path, names: Iterable[str]) -> None:
@@ -125,8 +108,7 @@ def _try_make(folder: Path, state: Path) -> Release | None:
     wanted = tree.digest(folder, names)
     home = state / "releases" / app
     release = Release(app, home / wanted, home / wanted / import_name(app))
-    for name in sorted(names):
-        _seed(folder / name, state / "data" / app / name)
+    _seed(folder, state / "data" / app, names)
     if release.root.exists():
         os.utime(release.root)  # used now: pruning counts from here
         return release
@@ -137,17 +119,31 @@ def _try_make(folder: Path, state: Path) -> Release | None:
         _copy(folder, code, names)
         if tree.digest(code, frozenset()) != wanted:
             return None
+        bytecode.compile_tree(code, release.code)
         _link_data(made, code, state / "data" / app, release, names)
         _close(made)
-        try:
-            made.rename(release.root)
-        except OSError:
-            if not release.root.exists():  # otherwise another replica was faster, with the same content
-                raise
+        _publish(made, release.root)
     finally:
         if made.exists():
             remove(made)
     return release
+
+
+def _publish(made: Path, root: Path) -> None:
+    durable.sync_tree(made)
+    try:
+        made.rename(root)
+    except OSError:
+        if not root.exists():  # otherwise another replica was faster, with the same content
+            raise
+    durable.sync_folder(root.parent)
+
+
+def _seed(folder: Path, data: Path, names: Iterable[str]) -> None:
+    """Makes the data that is not there yet; what `.hedgerowignore` lists is not taken for it."""
+    rules = ignore.read_rules(folder)
+    for name in sorted(names):
+        seeds.seed(None if tree.is_left_out(folder, name, rules) else folder / name, data / name)
 
 
 def _copy(folder: Path, code: Path, names: frozenset[str]) -> None:
@@ -155,11 +151,11 @@ def _copy(folder: Path, code: Path, names: frozenset[str]) -> None:
     for relative, entry in tree.walk(folder, names):
         place = code / relative
         if entry.is_symlink():
-            place.symlink_to(tree.link_inside(folder, relative))
+            place.symlink_to(tree.link_inside(folder, relative, names))
         elif entry.is_dir():
             place.mkdir()
         else:
-            shutil.copyfile(entry.path, place)
+            seeds.copy_file(entry.path, str(place))
             status = entry.stat()
             os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns))  # browsers' caches go by it
             place.chmod(0o555 if tree.is_executable(entry) else 0o444)
@@ -180,56 +176,69 @@ def _close(made: Path) -> None:
         os.chmod(parent, 0o555)  # noqa: S103 - nginx reads a release's files, as somebody else
 
 
-def _seed(source: Path, target: Path) -> None:
-    """Makes an app's data once, from what the folder has. Without it: a name without a suffix becomes a folder."""
-    if os.path.lexists(target):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not source.exists():
-        if not target.suffix:
-            target.mkdir(exist_ok=True)
-        return
-    with tempfile.TemporaryDirectory(prefix=SEEDING, dir=target.parent) as beside:
-        copy = Path(beside) / "copy"
-        if source.is_dir():
-            shutil.copytree(source, copy, copy_function=_copy_seed)
-            for parent, _, _ in os.walk(copy):
-                os.chmod(parent, 0o755)  # noqa: S103 - seeds may be read-only, data must not be; nginx reads it
-            _publish(copy.rename, target)
-        else:
-            shutil.copyfile(source, copy)
-            _publish(lambda place: os.link(copy, place), target)
-
-
-def _copy_seed(source: str, target: str) -> None:
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:  # copytree keeps no more of it than a text
-        raise _SeedError(error) from error
-
-
-def _publish(put: Callable[[Path], object], target: Path) -> None:
-    try:
-        put(target)
-    except OSError:
-        if not os.path.lexists(target):  # otherwise another replica was faster
-            raise
-
-
-def prune(state: Path, used: Iterable[Path], now: float | None = None) -> list[Path]:
-    """Removes releases that no plan or record names, but the newest few of each app and the young ones."""
-    kept = {os.path.realpath(path) for path in used}
+def prune(
+    state: Path,
+    used: Iterable[Path],
+    now: float | None = None,
+    named: Mapping[str, Iterable[str]] | None = None,
+) -> list[Path]:
+    """Removes releases that nobody refers to. used: paths of them or in them; named: hashes, by app."""
+    places = {Path(os.path.realpath(path)) for path in used}
+    places |= {path for place in places for path in place.parents}
     oldest = (time.time() if now is None else now) - KEPT_S
     removed = []
     for home in sorted((state / "releases").glob("*")):
-        found = [(root.stat().st_mtime, root) for root in home.iterdir()]
-        whole = sorted((pair for pair in found if not pair[1].name.startswith(".")), reverse=True)
-        halves = [pair for pair in found if pair[1].name.startswith(".")]  # left by a maker that was killed
-        for made, root in whole[KEPT:] + halves:
-            if made < oldest and not any(path.startswith(os.path.realpath(root) + os.sep) for path in kept):
-                remove(root)
-                removed.append(root)
+        referred = {root.name for root in home.iterdir() if Path(os.path.realpath(root)) in places}
+        referred.update((named or {}).get(home.name, ()))
+        removed += [root for root in superfluous(_found(home), referred, oldest) if _take_away(root, oldest)]
     return removed
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in the folder of an app's releases: a release, or what a maker left behind that was killed."""
+
+    root: Path
+    used_at: float
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.root.name.startswith(".")
+
+
+def superfluous(found: Iterable[Found], referred: Collection[str], oldest: float) -> list[Path]:
+    """The rule of pruning, for one app: which of its releases go.
+
+    Never one that is referred to: by a worker that serves, starts or drains, as the one to go back to, by a recent
+    record. Never the newest few, nor one that was made or asked for since `oldest`: its user may not have said so yet.
+    """
+    newest = sorted((one for one in found if one.is_whole), key=lambda one: one.used_at, reverse=True)
+    spare = [one for one in newest[KEPT:] if one.root.name not in referred]
+    halves = [one for one in found if not one.is_whole]
+    return [one.root for one in (*spare, *halves) if one.used_at < oldest]
+
+
+def _found(home: Path) -> list[Found]:
+    found = []
+    for root in sorted(home.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # another replica prunes, too
+            found.append(Found(root, root.stat().st_mtime))
+    return found
+
+
+def _take_away(root: Path, oldest: float) -> bool:
+    """Removes one release; first its name, so that none is ever there by half."""
+    gone = root.with_name(GOING + os.urandom(6).hex())
+    try:
+        root.rename(gone)
+    except FileNotFoundError:  # another replica was faster
+        return False
+    if gone.stat().st_mtime >= oldest:  # asked for just now
+        with contextlib.suppress(OSError):  # if it has been made again meanwhile
+            gone.rename(root)
+            return False
+    remove(gone)
+    return True
 
 
 def remove(root: Path) -> None:

@@ -149,6 +149,8 @@ def _own_names(folder: Path, package: str, packaged: bool) -> tuple[dict[str, st
     return sure, maybe - sure.keys()
 
 
+_BYTECODE = ".pyc"
+_WITH_A_TIME = bytes(4)  # the flags of bytecode, PEP 552
 _SUFFIXES = tuple(importlib.machinery.SOURCE_SUFFIXES + importlib.machinery.EXTENSION_SUFFIXES)
 
 
@@ -157,19 +159,31 @@ def _installed(top: str) -> bool:
 
 
 class Loader(importlib.machinery.SourceFileLoader):
-    """Loads a module with the builtins of its space. Bytecode is neither written into the folder nor believed."""
+    """Loads a module with the builtins of its space.
 
-    def get_code(self, fullname: str) -> CodeType:
-        # The package itself may have no file: then it is empty.
-        source = self.get_data(self.path) if "." in fullname or os.path.exists(self.path) else b""
+    Bytecode is never written. It is believed if it names no time of its source, which a release's does not: what else
+    lies in a folder may be of a source that has the same time and size and is another.
+    """
+
+    def get_data(self, path: str) -> bytes:
+        if path == self.path and "." not in self.name and not os.path.exists(path):
+            return b""  # the package itself may have no file
+        data = super().get_data(path)
+        if path.endswith(_BYTECODE) and data[4:8] == _WITH_A_TIME:
+            raise OSError(f"{path} is not believed")
+        return data
+
+    def set_data(self, path: str, data: Any, *, _mode: int = 0o666) -> None:
+        """Writes nothing."""
+
+    def source_to_code(self, data: Any, path: Any) -> CodeType:  # type: ignore[override]
         try:
-            code: CodeType = self.source_to_code(source, self.path)
+            return super().source_to_code(data, path)
         except SyntaxError as error:
             error.filename = error.filename or self.path  # a zero byte in the source is told without it
             raise
         except ValueError as error:  # that zero byte before Python 3.11.4
             raise SyntaxError(str(error), (self.path, 1, 1, None)) from None
-        return code
 
     def get_filename(self, name: str | None = None) -> str:
         return self.path  # also when asked by the app's own short name

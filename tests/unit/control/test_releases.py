@@ -7,12 +7,11 @@ import resource
 import shutil
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from hedgerow.control import releases, tree
+from hedgerow.control import layout, releases, tree
 from hedgerow.errors import UserError
 
 
@@ -30,7 +29,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def files(root: Path) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() and not path.is_symlink()}
+    """All that was copied; bytecode was not."""
+    found = (path for path in root.rglob("*") if not path.is_dir() and not path.is_symlink())
+    return {str(path.relative_to(root)) for path in found if path.suffix != ".pyc"}
 
 
 def test_the_same_content_is_the_same_release(folder: Path, state: Path) -> None:
@@ -54,14 +55,19 @@ def test_every_change_of_content_is_another_release(folder: Path, state: Path, c
     assert releases.make(folder, state).root != first.root
 
 
-def test_what_tools_leave_behind_is_left_out(folder: Path, state: Path) -> None:
-    for name in (".git", "venv", ".venv", "node_modules", "__pycache__"):
-        (folder / name).mkdir()
-        (folder / name / "file").touch()
-    for name in ("app.pyc", ".app.py.swp", "app.py~", ".#app.py", ".DS_Store"):
-        (folder / name).touch()
+def test_what_is_listed_is_left_out_and_the_list_is_a_part_of_the_app(folder: Path, state: Path) -> None:
+    (folder / ".hedgerowignore").write_text("*.log\n")
+    (folder / "a.log").touch()
     (folder / ".env").write_text("A=1")
-    assert files(releases.make(folder, state).code) == {"app.py", ".env"}
+    (folder / ".git").mkdir()
+    first = releases.make(folder, state)
+    assert files(first.code) == {"app.py", ".env", ".hedgerowignore"}
+    (folder / "a.log").write_text("more")
+    assert releases.make(folder, state) == first
+    seen = releases.scan(folder)
+    (folder / ".hedgerowignore").write_text("*.log\n# more\n")
+    assert releases.make(folder, state) != first
+    assert releases.scan(folder) != seen
 
 
 def test_a_release_is_read_only_and_keeps_x_bits_and_times(folder: Path, state: Path) -> None:
@@ -166,6 +172,58 @@ def test_links_inside_hold_in_the_copy(folder: Path, state: Path) -> None:
     assert (code / "dangling").is_symlink()
 
 
+def test_a_link_into_the_data_follows_what_the_app_changes_there(folder: Path, state: Path) -> None:
+    (folder / "data" / "v1").mkdir(parents=True)
+    (folder / "data" / "current").symlink_to("v1")
+    (folder / "lib").mkdir()
+    (folder / "lib" / "latest").symlink_to("../data/current/words")
+    code = releases.make(folder, state).code
+    data = state / "data" / "blog" / "data"
+    shutil.rmtree(data / "current")  # a seed is a copy of what the link led to
+    (data / "v2").mkdir()
+    (data / "v2" / "words").write_text("two")
+    (data / "current").symlink_to("v2")
+    assert (code / "lib" / "latest").read_text() == "two"
+
+
+def test_data_may_itself_lie_elsewhere(folder: Path, state: Path, tmp_path: Path) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "words").write_text("seed")
+    (folder / "data").symlink_to(tmp_path / "large")
+    (folder / "words").symlink_to("data/words")
+    assert (releases.make(folder, state).code / "words").read_text() == "seed"
+
+
+def test_links_to_links_and_links_in_circles_are_as_they_were(folder: Path, state: Path) -> None:
+    (folder / "a").symlink_to("b")
+    (folder / "b").symlink_to("app.py")
+    (folder / "round").symlink_to("round")
+    (folder / "here").symlink_to(".")
+    (folder / "lib").mkdir()
+    (folder / "lib" / "top").symlink_to("..")
+    code = releases.make(folder, state).code
+    texts = {name: os.readlink(code / name) for name in ("a", "b", "round", "here", "lib/top")}
+    assert texts == {"a": "b", "b": "app.py", "round": "round", "here": ".", "lib/top": ".."}
+
+
+def test_a_link_that_leaves_through_another_is_named(folder: Path, state: Path) -> None:
+    (folder / "b").symlink_to("c")
+    (folder / "c").symlink_to("../outside")
+    with pytest.raises(UserError, match=r"blog/b is a link that leaves the app's folder: it points to c; list it in"):
+        releases.make(folder, state)
+
+
+def test_data_that_is_listed_as_left_out_starts_empty(folder: Path, state: Path) -> None:
+    (folder / "instance").mkdir()
+    (folder / "instance" / "mine.sqlite").touch()
+    (folder / "db.sqlite3").write_text("mine")
+    (folder / ".hedgerowignore").write_text("instance/\n*.sqlite3\n")
+    code = releases.make(folder, state).code
+    assert list((code / "instance").iterdir()) == []
+    assert not (state / "data" / "blog" / "db.sqlite3").exists()
+    (code / "db.sqlite3").write_text("the app's")
+
+
 def test_sockets_and_pipes_are_no_content(folder: Path, state: Path) -> None:
     os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -250,23 +308,7 @@ def test_a_state_that_cannot_be_written_is_one_sentence(folder: Path, state: Pat
     ],
 )
 def test_import_names(app: str, name: str) -> None:
-    assert releases.import_name(app) == name
-
-
-def test_pruning_keeps_what_is_used_what_is_young_and_the_newest_three(folder: Path, state: Path) -> None:
-    made = []
-    now = time.time()
-    for number in range(6):
-        (folder / "app.py").write_text(f"application = {number}\n")
-        made.append(releases.make(folder, state))
-        os.utime(made[-1].root, (now - 9000 + number, now - 9000 + number))
-    half = state / "releases" / "blog" / ".making-x"
-    half.mkdir()
-    os.utime(half, (now - 9000, now - 9000))
-    assert releases.prune(state, [], now - 8000) == []
-    removed = releases.prune(state, [made[1].code], now)
-    assert set(removed) == {made[0].root, made[2].root, half}
-    assert set((state / "releases" / "blog").iterdir()) == {r.root for r in (made[1], *made[3:])}
+    assert layout.import_name(app) == name
 
 
 def test_a_state_inside_the_apps_folder_is_refused(folder: Path) -> None:
@@ -290,7 +332,7 @@ def test_data_that_cannot_be_copied_is_named(folder: Path, state: Path, place: s
         os.mkfifo(folder / "data" / "pipe")
     else:
         os.mkfifo(folder / place)
-    with pytest.raises(UserError, match=r"/blog/(data/pipe|db\.sqlite3)` is a named pipe$"):
+    with pytest.raises(UserError, match=r"/blog/(data/pipe|db\.sqlite3): is no regular file$"):
         releases.make(folder, state)
 
 
