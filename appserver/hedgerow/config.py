@@ -85,6 +85,9 @@ class Settings:
         1_000_000, "requests of one connection; the last answer closes it; 0: any number", "requests", limits=(0, 10**9)
     )
     access_log: bool = _option(True, "one line a request")
+    show_errors: bool = _option(
+        False, "answer errors with their traceback; set by `serve --reload`, without effect behind the front"
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:

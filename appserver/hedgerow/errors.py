@@ -4,6 +4,8 @@ choose.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class HedgerowError(Exception):
     """Base of all errors raised on purpose."""
@@ -37,10 +39,22 @@ class RefusedError(HedgerowError):
         self.retry_after_s = retry_after_s
 
 
-class LoadError(HedgerowError):
-    """An app that cannot be loaded. sentence: what and where, in one line; traceback: the whole text, or empty."""
+class Place(NamedTuple):
+    """A line of an app's own code. path: where it was read; name: how its author calls it, as `blog/models.py`."""
 
-    def __init__(self, sentence: str, traceback: str = "") -> None:
+    path: str
+    name: str
+    line: int
+    function: str
+
+
+class LoadError(HedgerowError):
+    """An app that cannot be loaded. sentence: what and where, in one line; traceback: the whole text, or empty;
+    places: the lines of the app's own that led there, the innermost first.
+    """
+
+    def __init__(self, sentence: str, traceback: str = "", places: tuple[Place, ...] = ()) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.traceback = traceback
+        self.places = places

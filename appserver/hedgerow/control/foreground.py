@@ -1,103 +1,35 @@
-"""`hedgerow serve --reload`: one socket, two slots that take turns, and a look at the files three times a second."""
+"""`hedgerow serve --reload`: one socket, two slots that take turns, and a look at the files ten times a second.
+
+Whoever develops an app wants to see the code as it is, not the last that worked: content that cannot be loaded takes
+over as well, and says in the browser what is wrong. Only a worker that does not get ready takes over nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 from ..config import Settings
-from ..errors import UserError
-from ..hosting.manifest import FILE_NAME
-from . import client, process, tree
-from .plan import Content, Plan, plan_path, slot_socket, write_plan
-from .watch import Watch
+from . import client, process
+from .plan import Content, Plan, importing_file, plan_path, slot_socket, write_plan
+from .sources import Source
 
-LOOK_S = 0.3
-POLL_S = 0.05
+# Between two looks; longer where a look takes more than a tenth of it. File events, which come gathered, are no sooner.
+LOOK_S = 0.1
+MAX_LOOK_S = 0.3
+GRACE_S = 0.5
+POLL_S = 0.02
 LEAVE_MARGIN_S = 5.0
 READY_S = 60.0
 
-
-class Source(ABC):
-    """What is served: where its content comes from."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """In a few words, for the first line."""
-
-    @abstractmethod
-    def take(self) -> Content:
-        """The content as it is now."""
-
-    @abstractmethod
-    def look(self) -> Content | None:
-        """The content if it has changed and holds still, else None."""
-
-
-class FolderSource(Source):
-    """A folder whose sub-folders are apps."""
-
-    def __init__(self, settings: Settings, count: int) -> None:
-        self._watch = Watch(settings.apps, settings.state)
-        self._apps = settings.apps
-        self._count = count
-        self._last = Content()
-
-    def describe(self) -> str:
-        return f"{self._count} app{'' if self._count == 1 else 's'} of {self._apps}"
-
-    def take(self) -> Content:
-        self._last = self._watch.look(settle=False)
-        return self._last
-
-    def look(self) -> Content | None:
-        try:
-            now = self._watch.look()
-        except UserError:  # the folder is away; it may come back
-            return None
-        if now == self._last:
-            return None
-        self._last = now
-        return now
-
-
-class ModuleSource(Source):
-    """`module:callable`, imported from a folder as it lies there. A change is one of Python code."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self._content = Content(callable=name, path=str(folder))
-        self._folder = folder
-        self._seen = self._moved = ""
-
-    def describe(self) -> str:
-        return self._content.callable
-
-    def take(self) -> Content:
-        self._seen = self._scan()
-        return self._content
-
-    def look(self) -> Content | None:
-        now, before = self._scan(), self._moved
-        self._moved = now
-        if now in ("", self._seen) or now != before:
-            return None
-        self._seen = now
-        return self._content
-
-    def _scan(self) -> str:
-        """Size and time of each file of code; empty while one goes away."""
-        try:
-            names = [name for name, _ in tree.walk(self._folder, frozenset()) if name.endswith((".py", FILE_NAME))]
-            status = [(name, os.stat(self._folder / name)) for name in names]
-        except OSError:
-            return ""
-        return repr([(name, found.st_size, found.st_mtime_ns, found.st_ino) for name, found in status])
+# A connection is for one request, and none is kept: an open one leads to the worker, and so to the code, that took it.
+DEVELOPMENT: dict[str, Any] = {"show_errors": True, "max_requests_per_connection": 1, "keepalive_s": 1.0}
 
 
 class Foreground:
@@ -119,15 +51,16 @@ class Foreground:
         self._plan = Plan(address)
         self._say = say
         self._workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._pause_s = LOOK_S
 
     def run(self) -> None:
         """Serve, and load again at each change."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            self._start(self._plan.active, self._source.take())
+            self._swap(self._source.take())
             while True:
-                time.sleep(LOOK_S)
-                content = self._source.look()
+                time.sleep(self._pause_s)
+                content = self._look()
                 if content is not None:
                     self._swap(content)
         except KeyboardInterrupt:
@@ -135,6 +68,15 @@ class Foreground:
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             self._end()
+
+    def _look(self) -> Content | None:
+        """Content that is new, if there is any."""
+        began = time.monotonic()
+        content = self._source.look()
+        self._pause_s = min(max(LOOK_S, 10 * (time.monotonic() - began)), MAX_LOOK_S)
+        if content is not None:
+            self._say("a file has changed, loading again")
+        return content
 
     def _start(self, slot: str, content: Content) -> None:
         self._plan = self._plan.with_entry(slot, content)
@@ -152,8 +94,7 @@ class Foreground:
         """The other slot takes over when it is ready; when it is not, the old one goes on."""
         newer: Content | None = content
         while newer is not None:
-            self._say("a file has changed, loading again")
-            self._stop(self._plan.other)  # it drains from the change before, or its content is out of date
+            self._make_room(self._plan.other)
             self._start(self._plan.other, newer)
             newer = self._wait_ready(self._plan.other)
 
@@ -165,19 +106,28 @@ class Foreground:
             time.sleep(POLL_S)
             now = time.monotonic()
             if worker.poll() is not None:
-                self._say("the change cannot be loaded; what ran before goes on")
-                return None
+                return self._give_up(new, "ends the process")
             if now - began > self._patience_s:
                 self._stop(new)
-                self._say(f"the change is not loaded within {self._patience_s:.0f} s; what ran before goes on")
-                return None
-            if now - looked > LOOK_S:
+                return self._give_up(new, f"does not end within {self._patience_s:.0f} s")
+            if now - looked > self._pause_s:
                 looked = now
-                newer = self._source.look()
+                newer = self._look()
                 if newer is not None:
                     return newer
         self._take_over(new)
         return None
+
+    def _give_up(self, slot: str, how: str) -> Content | None:
+        """Of a worker that does not get ready: the content without the app that it was loading, if it has told."""
+        told = importing_file(self._settings.run, self._plan.address, slot)
+        name = told.read_text("utf-8", "surrogateescape") if told.exists() else ""
+        told.unlink(missing_ok=True)
+        instead = self._source.without(name, f"loading it {how}") if name else None
+        before = self._workers.get(self._plan.active)
+        goes_on = instead is None and before is not None and before.poll() is None
+        self._say(f"{name or 'the change'}: loading it {how}{'; what ran before goes on' if goes_on else ''}")
+        return instead
 
     def _take_over(self, new: str) -> None:
         old = self._plan.active
@@ -188,6 +138,13 @@ class Foreground:
         else:
             self._stop(old)  # it never got so far as to serve, and would not hear
         self._say("loaded")
+
+    def _make_room(self, slot: str) -> None:
+        """A worker that drains from the change before has a moment for its last requests; one that loads has none."""
+        if slot in self._workers and slot_socket(self._settings.run, self._plan.address, slot).exists():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._workers[slot].wait(GRACE_S)
+        self._stop(slot)
 
     def _stop(self, slot: str) -> None:
         if slot in self._workers:

@@ -1,6 +1,7 @@
 """The pages that the host answers itself: finite, self-contained, and without secrets.
 
-Each is (status, headers, body); as JSON where the Accept header prefers that. No traceback is ever shown here.
+Each is (status, headers, body); as JSON where the Accept header prefers that. A traceback is shown only where the
+caller gives one, which is while an app is developed (errorpage.py).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from html import escape
 from typing import Any, Protocol
 
 from ..errors import LoadError
+from . import errorpage
+from .failure import Failure
 from .mounts import Mount
 
 Page = tuple[str, list[tuple[str, str]], bytes]
@@ -60,14 +63,20 @@ def not_found(accept: str = "") -> Page:
     return _told("404 Not Found", "Nothing is here", "No app answers at this address.", accept)
 
 
-def app_down(name: str, accept: str = "") -> Page:
-    """For the mount of an app that could not be loaded."""
+def app_down(name: str, accept: str = "", failure: Failure | None = None) -> Page:
+    """For the mount of an app that could not be loaded. failure: shown if it is given."""
+    if failure is not None:
+        note = "What ran before runs no more. Save a change and load this page again."
+        return _shown("503 Service Unavailable", f"{name} cannot be loaded", note, failure, accept)
     text = f"The app {name} could not be started. The traceback is in the log and in `hedgerow status`."
     return _told("503 Service Unavailable", f"{name} is down", text, accept, [("Retry-After", "10")], app=name)
 
 
-def failed(request_id: str, accept: str = "") -> Page:
-    """For a request on which its app raised."""
+def failed(request_id: str, accept: str = "", failure: Failure | None = None) -> Page:
+    """For a request on which its app raised. failure: shown if it is given."""
+    if failure is not None:
+        note = f"In the log this request has the number {request_id}."
+        return _shown("500 Internal Server Error", "The app failed on this request", note, failure, accept)
     text = f"The app failed on this request. In the log it has the number {request_id}."
     return _told("500 Internal Server Error", "Something went wrong", text, accept, request_id=request_id)
 
@@ -85,6 +94,15 @@ def _told(
     return _page(status, title, f"<p>{html}</p>", {"error": text, **facts}, accept, headers)
 
 
+def _shown(status: str, title: str, note: str, failure: Failure, accept: str) -> Page:
+    """For the app's author: as text unless a browser asks."""
+    if "text/html" not in accept.lower() and not prefers_json(accept):
+        text = errorpage.text(status, note, failure)
+        return _answer(status, "text/plain; charset=utf-8", text.encode("utf-8", "replace"))
+    facts = {"error": failure.sentence, "traceback": failure.traceback}
+    return _page(status, title, errorpage.html(note, failure), facts, accept, style=_STYLE + errorpage.STYLE)
+
+
 def _page(
     status: str,
     title: str,
@@ -92,17 +110,20 @@ def _page(
     facts: dict[str, Any],
     accept: str,
     headers: list[tuple[str, str]] | None = None,
+    style: str = _STYLE,
 ) -> Page:
     if prefers_json(accept):
-        kind = "application/json"
         body = json.dumps({"status": int(status[:3]), **facts}).encode() + b"\n"
-    else:
-        kind = "text/html; charset=utf-8"
-        # A folder's name need not be UTF-8; what is not is shown as '?'.
-        body = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{escape(title)}</title><style>{_STYLE}</style><main><h1>{escape(title)}</h1>{html}</main></html>\n"
-        ).encode("utf-8", "replace")
+        return _answer(status, "application/json", body, headers)
+    # A folder's name need not be UTF-8; what is not is shown as '?'.
+    body = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{style}</style><main><h1>{escape(title)}</h1>{html}</main></html>\n"
+    ).encode("utf-8", "replace")
+    return _answer(status, "text/html; charset=utf-8", body, headers)
+
+
+def _answer(status: str, kind: str, body: bytes, headers: list[tuple[str, str]] | None = None) -> Page:
     common = [
         ("Content-Type", kind),
         ("Content-Length", str(len(body))),

@@ -10,6 +10,7 @@ cdef class Target:
     cdef readonly list free
     cdef readonly bint server_timing
     cdef readonly bint early_hints
+    cdef readonly object tell
     cdef public bint warned
 
 cdef class Job:

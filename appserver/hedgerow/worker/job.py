@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+from collections.abc import Callable
 from typing import Any
 
+from ..hosting.failure import Failure
 from ..hosting.gate import Gate
 from ..http.request import Request
 from ..pep3333.bridge import Application
@@ -17,10 +19,14 @@ _numbers = itertools.count(1)
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
-    of fields that are dropped.
+    of fields that are dropped; tell: what of its failures its clients are shown, if anything.
     """
 
-    __slots__ = ("application", "context", "early_hints", "free", "gate", "name", "server_timing", "warned")
+    # fmt: off
+    __slots__ = (
+        "application", "context", "early_hints", "free", "gate", "name", "server_timing", "tell", "warned",
+    )
+    # fmt: on
 
     def __init__(
         self,
@@ -31,6 +37,7 @@ class Target:
         free: list[Any] | None = None,
         server_timing: bool = False,
         early_hints: bool = True,
+        tell: Callable[[BaseException], Failure] | None = None,
     ) -> None:
         self.name = name
         self.application = application
@@ -39,6 +46,7 @@ class Target:
         self.free = [] if free is None else free
         self.server_timing = server_timing
         self.early_hints = early_hints
+        self.tell = tell
         self.warned = False
 
 

@@ -121,7 +121,8 @@ def _fail(job: Job, access: AccessLog, exchange: Exchange, error: BaseException)
         page = error_page(error)
     else:
         access.log.tell("error", f"{request.method} {request.target} raised {type(error).__name__}", error)
-        page = pages.failed(job.request_id, request.fields.get("HTTP_ACCEPT", ""))
+        shown = job.target.tell(error) if job.target.tell is not None else None
+        page = pages.failed(job.request_id, request.fields.get("HTTP_ACCEPT", ""), shown)
     if exchange.head is None:
         with contextlib.suppress(OSError):
             exchange.answer(*page)

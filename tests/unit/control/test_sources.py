@@ -1,4 +1,4 @@
-"""The apps folder: what holds still is taken, what cannot be made keeps what ran."""
+"""What `hedgerow serve` serves of a folder: what holds still is taken, what cannot be made says why."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hedgerow.config import Settings
 from hedgerow.control import releases
-from hedgerow.control.watch import Watch
+from hedgerow.control.plan import Content
+from hedgerow.control.sources import FolderSource
 from hedgerow.errors import UserError
 from hedgerow.hosting.manifest import Manifest, read_manifest
 
@@ -27,74 +29,94 @@ def drop(apps: Path, name: str, text: str) -> None:
     (apps / name / "app.py").write_text(text)
 
 
+def source(apps: Path, tmp_path: Path) -> FolderSource:
+    return FolderSource(Settings(apps=apps, state=tmp_path / "state"), 1)
+
+
+def looked(source: FolderSource, last: Content) -> Content:
+    return source.look() or last
+
+
 def text_of(code: str) -> str:
     return (Path(code) / "app.py").read_text()
 
 
-def test_the_first_look_takes_all_at_once(apps: Path, tmp_path: Path) -> None:
-    wanted = Watch(apps, tmp_path / "state").look(settle=False)
+def test_all_is_taken_at_once(apps: Path, tmp_path: Path) -> None:
+    wanted = source(apps, tmp_path).take()
     assert text_of(wanted.apps["blog"]) == "application = 1"
     assert wanted.broken == {}
 
 
 def test_a_change_is_taken_when_it_held_still_for_one_look(apps: Path, tmp_path: Path) -> None:
-    watch = Watch(apps, tmp_path / "state")
-    first = watch.look(settle=False)
+    served = source(apps, tmp_path)
+    served.take()
     drop(apps, "blog", "application = 22")
     drop(apps, "shop", "application = 3")
-    assert watch.look() == first
+    assert served.look() is None
     drop(apps, "shop", "application = 4444")
-    now = watch.look()
+    now = served.look()
+    assert now is not None
     assert text_of(now.apps["blog"]) == "application = 22"
     assert "shop" not in now.apps
-    assert text_of(watch.look().apps["shop"]) == "application = 4444"
+    assert text_of(looked(served, now).apps["shop"]) == "application = 4444"
+    assert served.look() is None
 
 
 def test_a_folder_that_is_replaced_is_not_taken_down_between(apps: Path, tmp_path: Path) -> None:
-    watch = Watch(apps, tmp_path / "state")
-    first = watch.look(settle=False)
+    served = source(apps, tmp_path)
+    served.take()
     shutil.rmtree(apps / "blog")
-    assert watch.look() == first
+    assert served.look() is None
     drop(apps, "blog", "application = 22")
-    assert watch.look() == first
-    assert text_of(watch.look().apps["blog"]) == "application = 22"
+    assert served.look() is None
+    now = served.look()
+    assert now is not None
+    assert text_of(now.apps["blog"]) == "application = 22"
 
 
 def test_a_removed_folder_goes(apps: Path, tmp_path: Path) -> None:
-    watch = Watch(apps, tmp_path / "state")
-    watch.look(settle=False)
+    served = source(apps, tmp_path)
+    served.take()
     shutil.rmtree(apps / "blog")
-    watch.look()
-    assert watch.look().apps == {}
+    assert served.look() is None
+    assert served.look() == Content()
 
 
-def test_what_cannot_be_made_keeps_what_ran_and_says_why(apps: Path, tmp_path: Path) -> None:
-    watch = Watch(apps, tmp_path / "state")
-    first = watch.look(settle=False)
+def test_what_cannot_be_made_says_why_until_it_can(apps: Path, tmp_path: Path) -> None:
+    served = source(apps, tmp_path)
+    first = served.take()
     (apps / "blog" / "link").symlink_to("/etc/passwd")
     drop(apps, "shop", "application = 1")
     (apps / "shop" / "app.toml").write_text("data = 3")
-    watch.look()
-    now = watch.look()
-    assert now.apps == first.apps
+    served.look()
+    now = served.look()
+    assert now is not None
+    assert now.apps == {}
     assert "shop/app.toml" in now.broken["shop"]
-    assert "leaves the app's folder" in watch.troubles["blog"]
+    assert "leaves the app's folder" in now.broken["blog"]
     (apps / "blog" / "link").unlink()
-    watch.look()
-    watch.look()
-    assert list(watch.troubles) == ["shop"]
+    served.look()
+    mended = served.look()
+    assert mended is not None
+    assert mended.apps == first.apps
+    assert list(mended.broken) == ["shop"]
 
 
-def test_a_watch_that_starts_again_knows_what_ran(apps: Path, tmp_path: Path) -> None:
-    first = Watch(apps, tmp_path / "state").look(settle=False)
-    (apps / "blog" / "link").symlink_to("/etc/passwd")
-    again = Watch(apps, tmp_path / "state", first.apps).look(settle=False)
-    assert again.apps == first.apps
+def test_an_app_is_left_out_until_its_folder_changes(apps: Path, tmp_path: Path) -> None:
+    served = source(apps, tmp_path)
+    served.take()
+    assert served.without("blog", "it hangs") == Content({}, {"blog": "blog: it hangs"})
+    assert served.look() is None
+    drop(apps, "blog", "application = 22")
+    served.look()
+    now = served.look()
+    assert now is not None
+    assert list(now.apps) == ["blog"]
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
-        Watch(tmp_path / "nowhere", tmp_path / "state").look()
+        source(tmp_path / "nowhere", tmp_path).take()
 
 
 def test_no_app_takes_the_others_down(apps: Path, tmp_path: Path) -> None:
@@ -103,8 +125,7 @@ def test_no_app_takes_the_others_down(apps: Path, tmp_path: Path) -> None:
     (apps / "deep" / "app.toml").write_text("data = " + "[" * 2000)
     os.mkfifo(apps / "pipe" / "app.toml")
     (apps / "long" / "app.toml").write_text(f'data = ["{"x" * 300}"]')
-    watch = Watch(apps, tmp_path / "state")
-    now = watch.look(settle=False)
+    now = source(apps, tmp_path).take()
     assert list(now.apps) == ["blog"]
     assert list(now.broken) == ["deep", "long", "pipe"]
     assert "too deeply" in now.broken["deep"]
@@ -123,5 +144,5 @@ def test_an_error_that_nobody_foresaw_is_the_trouble_of_its_app(
         return read_manifest(folder)
 
     monkeypatch.setattr(releases, "read_manifest", read)
-    now = Watch(apps, tmp_path / "state").look(settle=False)
+    now = source(apps, tmp_path).take()
     assert (list(now.apps), now.broken) == (["blog"], {"shop": "shop: RuntimeError('unforeseen')"})
