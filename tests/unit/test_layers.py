@@ -19,12 +19,22 @@ ALLOWED = {
     "hosting": {"errors", "config", "http", "pep3333"},
     "middleware": {"errors", "pep3333"},
     "control": {"errors", "config", "hosting", "__init__"},
-    # a plan is data that both sides of the control plane know; nothing else of control
-    "worker": {"errors", "config", "http", "pep3333", "hosting", "middleware", "control.plan"},
+    # plan, ledger and layout are data that both sides of the control plane know; nothing else of control
+    "worker": {
+        "errors",
+        "config",
+        "http",
+        "pep3333",
+        "hosting",
+        "middleware",
+        "control.plan",
+        "control.ledger",
+        "control.layout",
+    },
     "cli": {"errors", "config", "hosting", "control", "__init__"},
     "__init__": set(),
 }
-THIRD_PARTY_ONLY_IN = {"gevent": {"worker"}, "greenlet": {"worker"}, "click": {"cli"}}
+THIRD_PARTY_ONLY_IN = {"gevent": {"worker"}, "greenlet": {"worker"}, "click": {"cli"}, "watchfiles": {"control"}}
 
 
 def imports(path: Path) -> Iterator[str]:

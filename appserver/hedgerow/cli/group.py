@@ -6,6 +6,7 @@ import click
 
 from .. import __version__
 from .check import check
+from .deploy import deploy, deploys, releases, rollback
 from .exec import execute
 from .logs import logs
 from .options import Group
@@ -21,5 +22,5 @@ def main() -> None:
     """Many Python web apps, side by side, on greenlets, behind one nginx."""
 
 
-for verb in (serve, up, down, status, logs, check, execute, replica, healthy):
+for verb in (serve, up, down, status, logs, check, execute, deploy, rollback, releases, deploys, replica, healthy):
     main.add_command(verb)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..config import Settings
+from ..control.ledger import Deploy, Ledger
 from ..control.records import read_records
 from ..errors import HedgerowError
 from .options import setting
-from .printable import printable
+from .printable import printable, table
 
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -26,19 +27,28 @@ def status(as_json: bool, state: Path | None) -> None:
     """Show the apps with their last error, the addresses, and all replicas."""
     settings = Settings.from_env(state=state)
     records = read_records(settings.state)
+    apps = apps_of(records, _failed(settings.state))
     if as_json:
-        json.dump({"replicas": records, "apps": apps_of(records)}, sys.stdout, indent=1)
+        json.dump({"replicas": records, "apps": apps}, sys.stdout, indent=1)
         click.echo()
         sys.exit(0 if records else 1)
     if not records:
         raise HedgerowError(f"nothing runs on {settings.state}")
-    click.echo(_apps(records))
+    click.echo(_apps(apps))
     click.echo(_addresses(records))
     click.echo(_replicas(records))
 
 
-def apps_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each app once: up only if every worker that lives says so, and with the error of one that does not."""
+def _failed(state: Path) -> dict[str, Deploy]:
+    """The apps whose last deploy came to nothing."""
+    return {name: app.trouble for name, app in Ledger(state).read().apps.items() if app.trouble}
+
+
+def apps_of(records: list[dict[str, Any]], failed: Mapping[str, Deploy]) -> list[dict[str, Any]]:
+    """Each app once: up only if every worker that lives says so, and with the error of one that does not.
+
+    failed: the last deploys of those that came to nothing.
+    """
     apps: dict[str, dict[str, Any]] = {}
     missing: set[str] = set()  # from a worker that has not turned to the release yet
     living = [record for record in records if not record["stale"]] or records
@@ -58,10 +68,18 @@ def apps_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for name, trouble in record.get("troubles", {}).items():
             if name in apps and not apps[name].get("error"):
                 apps[name] |= {"error": f"an older release runs: {trouble}"}
+    for name, deploy in failed.items():
+        if name in apps:
+            _tell_failure(apps[name], deploy)
     for name in missing:
         if apps[name]["state"] == "up":
             apps[name] = apps[name] | {"state": "loading"}
     return [apps[name] for name in sorted(apps)]
+
+
+def _tell_failure(app: dict[str, Any], deploy: Deploy) -> None:
+    prefix = "" if app["state"] == "down" else "an older release runs: "
+    app |= {"error": f"{prefix}{deploy.step}: {deploy.reason}", "traceback": deploy.traceback}
 
 
 def _told_by_workers(record: dict[str, Any]) -> Iterable[list[dict[str, Any]]]:
@@ -72,10 +90,9 @@ def _told_by_workers(record: dict[str, Any]) -> Iterable[list[dict[str, Any]]]:
             yield slot["apps"]
 
 
-def _apps(records: list[dict[str, Any]]) -> str:
-    apps = apps_of(records)
+def _apps(apps: list[dict[str, Any]]) -> str:
     rows = [(app["name"], _mount(app), app["state"], app["error"] or "") for app in apps]
-    text = _table(("APP", "MOUNT", "STATE", "LAST ERROR"), rows)
+    text = table(("APP", "MOUNT", "STATE", "LAST ERROR"), rows)
     for app in apps:
         if app.get("traceback"):
             rows_below = app["traceback"].rstrip().splitlines()
@@ -94,7 +111,7 @@ def _addresses(records: list[dict[str, Any]]) -> str:
             for name, slot in sorted(address["slots"].items()):
                 state = "unknown" if record["stale"] else slot.get("state", slot["process"].lower())
                 rows.append((record["replica"], address["address"], name, state, *_figures(slot)))
-    return _table(("REPLICA", "ADDRESS", "SLOT", "STATE", "AGE", "REQUESTS", "NOW", "MEMORY", "DROPPED"), rows)
+    return table(("REPLICA", "ADDRESS", "SLOT", "STATE", "AGE", "REQUESTS", "NOW", "MEMORY", "DROPPED"), rows)
 
 
 def _figures(slot: dict[str, Any]) -> tuple[str, ...]:
@@ -110,7 +127,7 @@ def _replicas(records: list[dict[str, Any]]) -> str:
         front = f"port {record['front']['port']}" if record.get("front") else "-"
         word = f"STALE, silent for {_age(record['age_s'])}" if record["stale"] else "alive"
         rows.append((record["replica"], str(len(record["addresses"])), front, word))
-    return _table(("REPLICA", "ADDRESSES", "FRONT", "STATE"), rows)
+    return table(("REPLICA", "ADDRESSES", "FRONT", "STATE"), rows)
 
 
 def _age(seconds: float) -> str:
@@ -118,10 +135,3 @@ def _age(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return "0 s"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in cells]
-    return "".join("  ".join(row).rstrip() + "\n" for row in padded)

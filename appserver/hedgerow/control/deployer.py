@@ -1,7 +1,8 @@
 """The deployer: observe → decide → act, every two seconds, and ten times a second while something changes.
 
 It is supervisord's event listener, so that all workers leave together when supervisord stops. It keeps nothing that a
-restart of it would need: plans, supervisord and the workers tell. What is done next is decided in policy.py.
+restart of it would need: ledger, plans, supervisord and the workers tell. Which releases are wanted is for deploys.py,
+what is done next with the slots is decided in policy.py.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Settings
-from ..errors import HedgerowError, UserError
+from ..errors import HedgerowError
 from . import client, events, policy, records, releases
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
+from .deploys import Deploys
 from .endpoint import serve_status
+from .faults import Faults, hashes
+from .notify import Notify
 from .observe import Observer, Seen
 from .plan import Content, importing_file, plan_path, slot_socket, write_plan
+from .rounds import NOT_READY, ReplicaView
 from .supervisor import ProcessInfo, Supervisor
-from .watch import Watch
 
 LOOK_S = 2.0
 BUSY_S = 0.1
@@ -43,10 +47,11 @@ class Deployer:
         self.settings = settings
         self._supervisor = Supervisor(settings.run)
         self._observer = Observer(settings.run)
-        self._watch = Watch(settings.apps, settings.state, self._known())
-        self._wanted: Content | None = None
-        self._rejected: Content | None = None
-        self._looked = self._pruned = self._recorded = float("-inf")
+        self._deploys = Deploys(settings, log)
+        self._goal: Content | None = None  # what the ledger wants, and of it
+        self._wanted: Content | None = None  # what can be run here
+        self._faults = Faults()
+        self._asked = self._pruned = self._recorded = float("-inf")
         self._calm = time.monotonic()
         self._states: list[str] = []
         self._record: dict[str, Any] = {"replica": settings.replica, "addresses": [], "apps": {}, "broken": {}}
@@ -63,37 +68,39 @@ class Deployer:
         hear = functools.partial(events.listen, source, answers, self._stop, self._end)
         threading.Thread(target=hear, name="events", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._end())
-        while not self.stopping and not self.ended:
-            self._wait(self._pause(self.step()))
+        with Notify(self.settings.apps, self._hint, lambda told: log("warning", told)):
+            while not self.stopping and not self.ended:
+                self._wait(self._pause(self.step()))
         if self.stopping and not self.ended:
             self._leave()
         while not self.ended:
             self._wait(None)
+        self._deploys.close()
         records.record_path(self.settings.state, self.settings.replica).unlink(missing_ok=True)
 
     def step(self) -> bool:
         """One round. Returns whether something is under way."""
         now = time.monotonic()
-        if now - self._looked >= LOOK_S or self._wanted is None:
-            self._look_at_apps()
-            self._looked = now
-            if not self._agreed:
-                self._ask_front()
+        if not self._agreed and now - self._asked >= LOOK_S:
+            self._asked = now
+            self._ask_front()
         try:
             processes = self._supervisor.processes()
         except ControlError as error:
             log("error", str(error))
             return False
         seen = [self._observer.look(address, processes) for address in self.settings.addresses]
+        self._follow(seen)
         views = tuple(one.view for one in seen)
-        actions = policy.decide(policy.Observation(views, self._wanted or Content(), self._rejected))
+        actions = policy.decide(policy.Observation(views, self._wanted, self._faults.rejected))
         for action in actions:
             self._act(action)
         self._tell(seen, processes, now)
         if now - self._pruned >= PRUNE_S:
             self._prune()
             self._pruned = now
-        return bool(actions) or any(view.state != "single" or not view.current.ready for view in views)
+        swaps = any(view.state != "single" or not view.current.ready for view in views)
+        return bool(actions) or swaps or self._deploys.busy
 
     def _ask_front(self) -> None:
         """Once: end this replica if the front balances over another number of addresses."""
@@ -108,22 +115,36 @@ class Deployer:
             log("error", f"{sentence}; this replica ends")
             self._supervisor.shutdown()
 
-    def _known(self) -> dict[str, str]:
-        """The releases of the plans, for a deployer that was started again."""
-        plans = [self._observer.plan(address) for address in self.settings.addresses]
-        entries = [plan.slots.get(plan.active) for plan in plans]
-        return {name: code for entry in entries if entry for name, code in entry.content.apps.items()}
-
-    def _look_at_apps(self) -> None:
-        before = self._wanted
+    def _follow(self, seen: list[Seen]) -> None:
+        """What the ledger wants now, after this replica's part in it."""
+        draining = any(one.view.state == "draining" for one in seen)
+        mine = ReplicaView(self.settings.replica, tuple(map(self._runs, seen)), *self._faults.told, draining)
+        others = [
+            records.replica_view(record)
+            for record in records.read_records(self.settings.state)
+            if not record["stale"] and record["replica"] != self.settings.replica
+        ]
         try:
-            self._wanted = self._watch.look(settle=before is not None)
-        except UserError as error:
-            self._wanted = before or Content(self._known())
+            self._deploys.step([mine, *others])
+        except HedgerowError as error:
             log("error", str(error))
-        if self._wanted != before:
-            self._rejected = None
-            log("info", "these releases are wanted", apps=dict(self._wanted.apps), broken=dict(self._wanted.broken))
+        self._goal = self._deploys.wanted
+        wanted = self._faults.without(self._goal)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._faults.forget_rejection()
+            if wanted is not None:
+                log("info", "these releases are wanted", apps=dict(wanted.apps), broken=dict(wanted.broken))
+
+    def _runs(self, seen: Seen) -> dict[str, str]:
+        """The releases that an address serves, what is left out here among them; none that any round could want while
+        it is not ready.
+        """
+        current = seen.view.current
+        if not current.ready or current.content is None:
+            return dict(NOT_READY)
+        content = self._goal if current.content == self._wanted else current.content
+        return hashes(content or current.content)
 
     def _act(self, action: policy.Action) -> None:
         log("info", type(action).__name__, **_told(action))
@@ -150,13 +171,19 @@ class Deployer:
                 client.post(slot_socket(run, address, slot), "/drain")
                 self._supervisor.stop(f"{address}:{slot}")
             case policy.Reject(content):
-                self._rejected = content
+                self._faults.reject(content, f"a worker did not get ready in {policy.SWAP_LIMIT_S:.0f} s")
             case policy.Blame(address, slot, app, instead):
                 importing_file(run, address, slot).unlink(missing_ok=True)
-                trouble = "loading it does not end, or ends the worker"
-                log("error", f"{app}: {trouble}; it is left out until its folder changes", app=app)
-                self._watch.blame(app, instead, trouble)
-                self._wanted = self._watch.content
+                self._blame(app, instead)
+
+    def _blame(self, app: str, instead: str | None) -> None:
+        """Its release is at fault: in a round all go back; else it is left out here."""
+        trouble = f"{app}: loading it does not end, or ends the worker"
+        log("error", trouble, app=app)
+        if self._deploys.rolling:
+            self._faults.reject(self._wanted or Content(), trouble, app)
+        elif self._faults.leave_out(self._wanted or Content(), app, instead, trouble):
+            log("error", f"{app}: it is left out until another release of it is wanted", app=app)
 
     def _tell(self, seen: list[Seen], processes: dict[str, ProcessInfo], now: float) -> None:
         """The replica's record: at each change of state, and every two seconds."""
@@ -175,8 +202,9 @@ class Deployer:
             "front": {"port": self.settings.port, "state": front.state, "pid": front.pid} if front else None,
             "apps": dict(wanted.apps),
             "broken": dict(wanted.broken),
-            "troubles": self._watch.troubles,
-            "rejected": self._rejected is not None,
+            "troubles": self._faults.troubles,
+            "runs": [self._runs(one) for one in seen],
+            **dict(zip(("refuses", "blamed", "reason"), self._faults.told, strict=True)),
             "addresses": [_address(one, processes) for one in seen],
             "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
         }
@@ -188,6 +216,7 @@ class Deployer:
     def _prune(self) -> None:
         used = [Path(code) for code in self._record["releases"]] if "releases" in self._record else []
         try:
+            used += self._deploys.used()
             used += records.used_releases(records.read_records(self.settings.state))
             for root in releases.prune(self.settings.state, used):
                 log("info", "an old release is removed", release=str(root))
@@ -200,6 +229,10 @@ class Deployer:
         if not busy:
             self._calm = now
         return BUSY_S if busy and now - self._calm < BUSY_LIMIT_S else LOOK_S
+
+    def _hint(self) -> None:
+        self._deploys.look_soon()
+        os.write(self._ring, b".")
 
     def _stop(self) -> None:
         self.stopping = True

@@ -51,7 +51,8 @@ class Lease:
 @dataclass(frozen=True)
 class Deploy:
     """What became of one deploy. release, before: hashes, '' for none; outcome: `live`, `failed` or `reverted`, and ''
-    while it rolls; step, reason, traceback: of a failure; began: Unix time; steps: how long each took, in seconds.
+    while it rolls; step, reason, traceback: of a failure; began: Unix time; steps: how long each took, in seconds;
+    number: of the ledger's entry that first told of it.
     """
 
     release: str
@@ -63,16 +64,18 @@ class Deploy:
     traceback: str = ""
     began: float = 0.0
     steps: Mapping[str, float] = field(default_factory=dict)
+    number: int = 0
 
 
 @dataclass(frozen=True)
 class AppState:
-    """One app. release: what is wanted, '' for none; refused: content that is not tried again; hooked: the release
-    whose hook was begun; deploys: the last ones, the newest first.
+    """One app. release: what is wanted, '' for none; refused: content that is not tried again; hooking, hooked: the
+    release whose hook was begun, and the one whose hook has ended well; deploys: the last ones, the newest first.
     """
 
     release: str = ""
     refused: str = ""
+    hooking: str = ""
     hooked: str = ""
     deploys: tuple[Deploy, ...] = ()
 
@@ -88,10 +91,10 @@ class AppState:
         return next((release for release in lived if release not in ("", self.release)), "")
 
     def with_deploy(self, deploy: Deploy, **changes: Any) -> AppState:
-        """Changed, and with one deploy more in its history. The ones that lived longest ago go last: many failures in
-        a row must not take away what a rollback goes to.
+        """Changed, and with one deploy more in its history, in which the newest alone keeps its traceback. Many
+        failures in a row must not take away what a rollback goes to.
         """
-        deploys = (deploy, *self.deploys)
+        deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys))
         lived = [one for one in deploys if one.outcome == "live"][:KEPT_LIVE]
         kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in lived)
         return dataclasses.replace(self, deploys=kept, **changes)
@@ -120,8 +123,8 @@ class State:
         return self.lease is not None and self.lease.holder == holder and now < self.lease.until
 
     def is_free(self, now: float) -> bool:
-        """Whether anybody may take the lease."""
-        return self.lease is None or now >= self.lease.until
+        """Whether anybody may take the lease: also when its end lies further off than any clock's fault but a jump."""
+        return self.lease is None or not self.lease.until - 2 * LEASE_S <= now < self.lease.until
 
     def with_lease(self, holder: str, now: float) -> State:
         """Taken, or kept for longer: who still holds it keeps its number."""
@@ -132,12 +135,15 @@ class State:
     def with_app(self, name: str, app: AppState) -> State:
         return dataclasses.replace(self, apps=dict(self.apps) | {name: app})
 
+    def without_app(self, name: str) -> State:
+        return dataclasses.replace(self, apps={other: app for other, app in self.apps.items() if other != name})
+
 
 class Ledger:
     """The ledger of a state folder."""
 
     def __init__(self, state: Path) -> None:
-        self._folder = state / "ledger"
+        self.folder = state / "ledger"
         self._last: State | None = None
 
     def read(self) -> State:
@@ -157,7 +163,7 @@ class Ledger:
                 raise LedgerError(f"{self._path(number)}: {error.strerror}") from error
             return self._last
         if numbers:
-            raise LedgerError(f"{self._folder}: none of its files can be understood; without them all apps are new")
+            raise LedgerError(f"{self.folder}: none of its files can be understood; without them all apps are new")
         return State()
 
     def write(self, state: State) -> State:
@@ -168,15 +174,15 @@ class Ledger:
         number = state.number + 1
         written = dataclasses.replace(state, number=number)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise LedgerError(f"{self._folder}: {error.strerror}") from error
+            raise LedgerError(f"{self.folder}: {error.strerror}") from error
         try:
             self._create(number, json.dumps(_to_json(written), indent=1))
         except FileExistsError:
             raise OutdatedError(f"{self._path(number)} is there already") from None
         except OSError as error:
-            raise LedgerError(f"{error.filename or self._folder}: {error.strerror}") from error
+            raise LedgerError(f"{error.filename or self.folder}: {error.strerror}") from error
         numbers = self._numbers()
         if numbers[-1] - number >= KEPT_NUMBERS // 2:  # so old that its successor could have been removed
             raise OutdatedError(f"{self._path(number)} comes behind {numbers[-1]}")
@@ -186,26 +192,26 @@ class Ledger:
         return written
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number:010d}.json"
+        return self.folder / f"{number:010d}.json"
 
     def _numbers(self) -> list[int]:
         try:
-            found = [_NAME.fullmatch(name) for name in os.listdir(self._folder)]
+            found = [_NAME.fullmatch(name) for name in os.listdir(self.folder)]
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise LedgerError(f"{self._folder}: {error.strerror}") from error
+            raise LedgerError(f"{self.folder}: {error.strerror}") from error
         return sorted(int(name[1]) for name in found if name)
 
     def _create(self, number: int, text: str) -> None:
         """Whole or not at all, also after a power cut. Raises FileExistsError."""
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self._folder, prefix=MAKING) as file:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self.folder, prefix=MAKING) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
             os.chmod(file.name, 0o644)
             os.link(file.name, self._path(number))
-        descriptor = os.open(self._folder, os.O_RDONLY)
+        descriptor = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -217,7 +223,7 @@ class Ledger:
     def clean(self, before: float) -> None:
         """Remove what killed writers have left, if it is older than `before` (Unix time)."""
         with contextlib.suppress(OSError):
-            for path in self._folder.glob(f"{MAKING}*"):
+            for path in self.folder.glob(f"{MAKING}*"):
                 if path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)
 

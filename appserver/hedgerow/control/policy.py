@@ -99,10 +99,12 @@ class AddressView:
 
 @dataclass(frozen=True)
 class Observation:
-    """All that is seen at one moment. rejected: content that did not become ready; it is not tried again."""
+    """All that is seen at one moment. wanted: None while nobody knows it yet: then only keepers are started;
+    rejected: content that did not become ready; it is not tried again.
+    """
 
     addresses: tuple[AddressView, ...]
-    wanted: Content
+    wanted: Content | None
     rejected: Content | None = None
 
 
@@ -163,7 +165,9 @@ def decide(seen: Observation) -> list[Action]:
     for view in seen.addresses:
         if not view.keeper:
             actions.append(StartKeeper(view.address))
-        todo = _STATES[view.state](view, seen)
+        if seen.wanted is None:
+            continue
+        todo = _STATES[view.state](view, seen, seen.wanted)
         if view.state == "single":
             if not may_swap:
                 continue
@@ -172,35 +176,37 @@ def decide(seen: Observation) -> list[Action]:
     return actions
 
 
-def _cold(view: AddressView, seen: Observation) -> list[Action]:
+def _cold(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
     """Nothing serves here, so the newest content is started, unless it is known not to start."""
     known = view.current.content
-    if view.current.stuck and known == seen.wanted:
+    if view.current.stuck and known == wanted:
         return [Blame(view.address, view.active, view.current.importing)]
-    keep = known is not None and seen.wanted in (known, seen.rejected)
-    return [Start(view.address, view.active, None if keep else seen.wanted)]
+    keep = known is not None and wanted in (known, seen.rejected)
+    return [Start(view.address, view.active, None if keep else wanted)]
 
 
-def _single(view: AddressView, seen: Observation) -> list[Action]:
+def _single(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
     """One slot runs: steady, or stale. One that is still loading for the first time is left alone."""
     current, other = view.current, view.other
-    if other.stuck and other.content == seen.wanted:
+    if other.stuck and other.content == wanted:
         return [_blame(view, other)]
-    if current.stuck and current.content == seen.wanted:
+    if current.stuck and current.content == wanted:
         return [Blame(view.address, view.active, current.importing)]
-    if seen.wanted in (current.content, seen.rejected):
+    if wanted in (current.content, seen.rejected):
         return []
     if not current.ready and not current.failing and current.for_s < SWAP_LIMIT_S:
         return []
-    return [Start(view.address, other_slot(view.active), seen.wanted)]
+    return [Start(view.address, other_slot(view.active), wanted)]
 
 
-def _swapping(view: AddressView, seen: Observation) -> list[Action]:
+def _swapping(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
     current, other = view.current, view.other
     if not current.alive:  # gave up or went away meanwhile: what ran before is started again beside the new one
         return [Start(view.address, view.active)] if current.content else []
     if other.stuck:
         return [_blame(view, other), Stop(view.address, other_slot(view.active))]
+    if _is_outdated(view, wanted):
+        return [Stop(view.address, other_slot(view.active))]
     if other.going or other.for_s < SWAP_LIMIT_S:
         return []
     rejected: list[Action] = [Reject(other.content)] if other.content else []
@@ -212,7 +218,15 @@ def _blame(view: AddressView, other: SlotView) -> Blame:
     return Blame(view.address, other_slot(view.active), other.importing, running.get(other.importing))
 
 
-def _turning(view: AddressView, seen: Observation) -> list[Action]:
+def _is_outdated(view: AddressView, wanted: Content) -> bool:
+    """The other slot starts with what is wanted no more, while the current one serves what is: a round turned back."""
+    current, other = view.current, view.other
+    return other.content != wanted and not other.going and current.content == wanted and current.ready
+
+
+def _turning(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
+    if _is_outdated(view, wanted):
+        return [Stop(view.address, other_slot(view.active))]
     actions: list[Action] = [Activate(view.address, other_slot(view.active))]
     if view.current.ready:
         actions.append(Drain(view.address, view.active))
@@ -221,7 +235,7 @@ def _turning(view: AddressView, seen: Observation) -> list[Action]:
     return actions
 
 
-def _draining(view: AddressView, seen: Observation) -> list[Action]:
+def _draining(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
     """The older one goes. It must not go before the active one serves, and it must not stay for ever."""
     name, old = other_slot(view.active), view.other
     if old.going:

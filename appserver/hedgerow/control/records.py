@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .plan import write_json
+from .rounds import ReplicaView
 
 WRITTEN_EVERY_S = 2.0
 STALE_S = 10.0
@@ -51,6 +52,18 @@ def _is_record(told: Any) -> bool:
         and isinstance(told.get("broken"), dict)
         and isinstance(told.get("addresses"), list)
         and all(isinstance(one, dict) and one.keys() >= {"address", "active", "slots"} for one in told["addresses"])
+    )
+
+
+def replica_view(record: dict[str, Any]) -> ReplicaView:
+    """What a replica's record tells of a round."""
+    return ReplicaView(
+        record["replica"],
+        tuple(record.get("runs", ())),
+        record.get("refuses"),
+        str(record.get("blamed", "")),
+        str(record.get("reason", "")),
+        any(address["state"] == "draining" for address in record["addresses"]),
     )
 
 

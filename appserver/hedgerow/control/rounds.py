@@ -20,13 +20,14 @@ ROLLING, REVERTING = "rolling", "reverting"
 LIVE, FAILED, REVERTED = "live", "failed", "reverted"
 
 Releases = Mapping[str, str]
+NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves
 
 
 @dataclass(frozen=True)
 class ReplicaView:
     """What a live replica says. runs: for each of its addresses the releases, by app, that serve there; rejected: the
     releases with which a worker did not get ready; blamed: the app that was the cause, if that is known; reason: a
-    sentence.
+    sentence; draining: a worker of earlier releases still answers what it has begun to.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ReplicaView:
     rejected: Releases | None = None
     blamed: str = ""
     reason: str = ""
+    draining: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,28 +55,32 @@ def wanted(state: State) -> dict[str, str]:
 def fail(state: State, app: str, deploy: Deploy) -> State:
     """The deploy came to nothing before anybody was served by it."""
     known = state.apps.get(app, AppState())
-    failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED)
-    return state.with_app(app, known.with_deploy(failed, refused=deploy.release))
+    failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
+    return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused))
 
 
 def begin(state: State, passed: Iterable[Passed]) -> State:
     """A round with all of these; those that change nothing are left out. Only while no round is under way."""
     changes: dict[str, tuple[str, str]] = {}
+    number = state.number + 1
     for one in passed:
         known = state.apps.get(one.app, AppState())
         new = one.deploy.release
         if new == known.release:
             continue
         changes[one.app] = known.release, new
-        deploy = dataclasses.replace(one.deploy, before=known.release, outcome="")
+        deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
         state = state.with_app(one.app, known.with_deploy(deploy, release=new, refused=one.refused))
     if not changes:
         return state
-    return dataclasses.replace(state, round=Round(state.number + 1, ROLLING, changes))
+    return dataclasses.replace(state, round=Round(number, ROLLING, changes))
 
 
-def advance(state: State, replicas: Iterable[ReplicaView]) -> State | None:
-    """The round's next state; None while it has to wait, and when there is none."""
+def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False) -> State | None:
+    """The round's next state; None while it has to wait, and when there is none.
+
+    overdue: it lasts too long: addresses that are not ready are waited for no more, and no replica that cannot go back.
+    """
     if state.round is None:
         return None
     views = list(replicas)
@@ -83,9 +89,10 @@ def advance(state: State, replicas: Iterable[ReplicaView]) -> State | None:
         for view in views:
             if view.rejected == goal:
                 return _revert(state, state.round, view)
-    if not views or any(runs != goal for view in views for runs in view.runs):
-        return None
-    return _end(state, state.round)
+    late = [runs for view in views for runs in view.runs if runs != goal]
+    if overdue:
+        late = [] if state.round.state == REVERTING else [runs for runs in late if runs != NOT_READY]
+    return None if late or not views else _end(state, state.round)
 
 
 def _revert(state: State, round: Round, view: ReplicaView) -> State:

@@ -9,6 +9,9 @@ cdef class Router:
     cdef object _host
     cdef Mounts _mounts
     cdef bint _trust_front
+    cdef object _arrivals
+    cdef bint _show_errors
+    cdef object _apps
     cdef Target _pages
     cdef dict _targets
 

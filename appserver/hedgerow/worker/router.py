@@ -5,12 +5,15 @@ control socket's is one line.
 from __future__ import annotations
 
 import contextvars
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Settings
 from ..errors import RefusedError
-from ..hosting import pages
+from ..hosting import failure, pages
 from ..hosting.app import HostedApp
+from ..hosting.failure import Failure
 from ..hosting.gate import Gate
 from ..hosting.host import Host
 from ..hosting.mounts import Redirect
@@ -18,6 +21,7 @@ from ..hosting.pages import Page
 from ..http.request import Request
 from ..middleware.forwarded import Forwarded
 from ..pep3333.bridge import Application
+from .arrivals import Arrivals
 from .connection import Connection
 from .job import Job, Target
 from .log import quote
@@ -38,6 +42,9 @@ class Router:
         self._host = host
         self._mounts = host.mounts
         self._trust_front = settings.trust_front
+        self._arrivals = Arrivals(settings.state)
+        self._show_errors = settings.show_errors and not settings.trust_front  # behind the front never
+        self._apps = settings.apps
         self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
         self._targets = {app.name: self._target(app) for app in host.apps.values() if app.application is not None}
 
@@ -65,6 +72,9 @@ class Router:
         fields = job.request.fields
         accept = fields.get("HTTP_ACCEPT", "")
         route = self._mounts.route(job.path_info, fields.get("HTTP_HOST", ""))
+        if route is None and self._arrivals.expects(job.path_info, fields.get("HTTP_HOST", "")):
+            self._refuse(job, turn, RefusedError("starting"))
+            return
         if route is None:
             listed = job.path_info == "/" and job.request.method in ("GET", "HEAD")
             self._show(job, pages.index(self._host.apps.values(), accept) if listed else pages.not_found(accept))
@@ -72,7 +82,7 @@ class Router:
         target = self._targets.get(route.app.name)
         redirect = route.redirect(job.request.method, job.query)
         if target is None:
-            self._show(job, pages.app_down(route.app.name, accept))
+            self._show(job, self._down(self._host.apps[route.app.name], accept))
         elif redirect is not None:
             self._show(job, _redirect_page(redirect))
         elif target.gate.enter():
@@ -81,6 +91,26 @@ class Router:
             job.script_name, job.path_info = route.script_name, route.path_info
         else:
             self._refuse(job, turn, RefusedError("full"))
+
+    def _down(self, app: HostedApp, accept: str) -> Page:
+        shown = None
+        if self._show_errors and app.error is not None:
+            shown = failure.as_edited(app.error, app.folder, self._edited(app))
+        return pages.app_down(app.name, accept, shown)
+
+    def _edited(self, app: HostedApp) -> Path:
+        """The folder that the app's author edits: a release is a copy of it, `module:callable` is not copied."""
+        folder: Path = self._apps / app.name
+        return folder if app.space is not None and folder.is_dir() else app.folder
+
+    def _teller(self, app: HostedApp) -> Callable[[BaseException], Failure]:
+        package = app.space.package if app.space is not None else ""
+        source = self._edited(app)
+
+        def tell(error: BaseException) -> Failure:
+            return failure.as_edited(failure.tell(error, app.folder, package=package), app.folder, source)
+
+        return tell
 
     def _refuse(self, job: Job, turn: str, refusal: RefusedError) -> None:
         job.cause = refusal.cause
@@ -102,7 +132,10 @@ class Router:
             application = Forwarded(application)
         timed = app.manifest.server_timing
         hints = not self._trust_front  # an nginx before 1.29 takes 103 for the answer and waits for more
-        return Target(quote(app.name), application, app.context, app.gate, server_timing=timed, early_hints=hints)
+        tell = self._teller(app) if self._show_errors else None
+        return Target(
+            quote(app.name), application, app.context, app.gate, server_timing=timed, early_hints=hints, tell=tell
+        )
 
 
 def _redirect_page(redirect: Redirect) -> Page:

@@ -47,7 +47,7 @@ def record(*workers: list[dict[str, Any]] | None, stale: bool = False, broken: s
     ],
 )
 def test_an_app_is_up_only_if_every_worker_that_answers_says_so(records: list[dict[str, Any]], state: str) -> None:
-    assert [found["state"] for found in apps_of(records)] == [state]
+    assert [found["state"] for found in apps_of(records, {})] == [state]
 
 
 def hedgerow_status(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

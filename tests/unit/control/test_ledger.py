@@ -32,6 +32,7 @@ FULL = State(
         "blog": AppState(
             "1f",
             "2a",
+            "",
             "1f",
             (Deploy("2a", "1f", "folder", "failed", "load", "blog.py line 1: …", "Traceback\n ☃", 1.5),),
         ),
@@ -113,6 +114,17 @@ def test_the_lease_is_kept_by_its_holder_and_taken_by_another_when_its_time_is_o
     again = kept.with_lease("r1", 116.0)  # its time was over: another may have had it meanwhile
     assert again.lease is not None
     assert again.lease.number == 8
+
+
+def test_a_lease_that_a_jump_of_the_clock_has_put_far_off_is_free() -> None:
+    state = State(5).with_lease("r1", 10_000.0)
+    assert not state.is_free(9_995.0), "clocks differ a little"
+    assert state.is_free(6_400.0)
+
+
+def test_only_the_newest_deploy_keeps_its_traceback() -> None:
+    app = AppState().with_deploy(Deploy("1", traceback="long")).with_deploy(Deploy("2", traceback="longer"))
+    assert [one.traceback for one in app.deploys] == ["longer", ""]
 
 
 def test_failures_do_not_take_away_what_a_rollback_goes_to() -> None:

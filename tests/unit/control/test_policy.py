@@ -82,6 +82,10 @@ TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
         [Blame("1", "b", "blog", "/releases/1"), Stop("1", "b")],
     ),
     ("swap, exit 0", ready(1, OLD), importing(stopped(2, NEW)), "single", [Blame("1", "b", "blog", "/releases/1")]),
+    ("swapping, turned back", ready(1), loading(2, OLD), "swapping", [Stop("1", "b")]),
+    ("swapping, turned back, told", ready(1), going(2), "swapping", []),
+    ("turning, turned back", ready(1), ready(2, OLD), "turning", [Stop("1", "b")]),
+    ("turning, active gone, outdated", stopped(1), ready(2, OLD), "turning", [Activate("1", "b")]),
     ("turning", ready(1, OLD), ready(2), "turning", [Activate("1", "b"), Drain("1", "a")]),
     ("turning, active gone", stopped(1, OLD), ready(2), "turning", [Activate("1", "b")]),
     ("turning, active crashes", loading(1, OLD), ready(2), "turning", [Activate("1", "b"), Stop("1", "a")]),
@@ -104,6 +108,11 @@ def test_the_table(active: SlotView, other: SlotView, state: str, actions: list[
 
 def test_a_keeper_comes_before_its_slot() -> None:
     assert decide(Observation((AddressView("1"),), NEW)) == [StartKeeper("1"), Start("1", "a", NEW)]
+
+
+def test_while_nobody_knows_what_is_wanted_only_keepers_are_started() -> None:
+    running = AddressView("2", True, "a", {"a": ready(1, OLD), "b": stopped()})
+    assert decide(Observation((AddressView("1"), running), None)) == [StartKeeper("1")]
 
 
 def test_a_lost_keeper_comes_back_without_touching_the_slots() -> None:

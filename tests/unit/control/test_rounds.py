@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from hedgerow.control.ledger import AppState, Deploy, State
-from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, fail, wanted
+from hedgerow.control.rounds import NOT_READY, Passed, ReplicaView, advance, begin, fail, wanted
 
 BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})
 
@@ -87,6 +87,24 @@ def test_who_is_not_known_to_be_the_cause_is_refused_with_the_others() -> None:
     turned = advance(state, [ReplicaView("r1", (runs(BOTH),), rejected=runs(state), reason="why")])
     assert turned is not None
     assert [turned.apps[name].refused for name in ("blog", "shop")] == ["b2", "s2"]
+
+
+def test_a_round_does_not_wait_for_ever() -> None:
+    state = rolling(blog="b2")
+    old, new = runs(BOTH), runs(state)
+    views = [ReplicaView("r1", (new, NOT_READY))]
+    assert advance(state, views) is None
+    ended = advance(state, views, overdue=True)
+    assert ended is not None
+    assert ended.round is None
+    assert advance(state, [ReplicaView("r1", (new, old))], overdue=True) is None, "something older serves"
+    turned = advance(state, [ReplicaView("r1", (new, old), rejected=new)])
+    assert turned is not None
+    stuck = [ReplicaView("r1", (new, old), rejected=old)]
+    assert advance(turned, stuck) is None
+    given_up = advance(turned, stuck, overdue=True)
+    assert given_up is not None
+    assert given_up.round is None
 
 
 def test_an_old_rejection_does_not_turn_a_later_round_back() -> None:

@@ -1,0 +1,128 @@
+"""What is made of folders in threads: snapshots, trials and hooks, a few at a time. What comes of them is fetched by
+`ended`; it changes nothing but the state's releases, and knows no ledger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ..config import Settings
+from ..errors import UserError
+from ..hosting.manifest import read_manifest
+from . import layout, releases
+from .command import run_hook
+from .ledger import Deploy
+from .step import Outcome
+from .trial import sweep, try_release
+
+AT_ONCE = 2
+MAX_REASON, MAX_TRACEBACK = 1000, 20_000  # characters that the ledger keeps
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What was made of an app's folder while it had this fingerprint.
+
+    release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
+    hook is still to run; hooked: it has run.
+    """
+
+    app: str
+    fingerprint: str
+    began: float = 0.0
+    release: str = ""
+    outcome: Outcome = Outcome("snapshot")
+    steps: Mapping[str, float] = field(default_factory=dict)
+    unchanged: bool = False
+    hook: bool = False
+    hooked: bool = False
+
+    def deploy(self) -> Deploy:
+        """As the ledger tells it."""
+        told, step = self.outcome, "" if self.outcome.ok else self.outcome.step
+        return Deploy(
+            self.release,
+            step=step,
+            reason=told.reason[:MAX_REASON],
+            traceback=told.traceback[-MAX_TRACEBACK:],
+            began=self.began,
+            steps=self.steps,
+        )
+
+    def after(self, outcome: Outcome, **changes: object) -> Attempt:
+        """With one more outcome, and how long its steps took."""
+        return dataclasses.replace(self, outcome=outcome, steps={**self.steps, **outcome.seconds}, **changes)  # type: ignore[arg-type]
+
+
+class Attempts:
+    """Those of one replica."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(AT_ONCE, "attempt")
+        self._cancel = threading.Event()
+        self._running: dict[str, tuple[str, Future[Attempt]]] = {}
+        sweep(settings.run)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def fingerprint(self, app: str) -> str | None:
+        """Of the folder of which something is being made; None if nothing is."""
+        return self._running[app][0] if app in self._running else None
+
+    def start(self, app: str, fingerprint: str, known: Collection[str]) -> None:
+        """Snapshot and trial. known: releases that need no trial."""
+        self._running[app] = fingerprint, self._pool.submit(self._try, Attempt(app, fingerprint, time.time()), known)
+
+    def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
+        """The release's hook, unless it may not begin any more when its turn comes."""
+        self._running[attempt.app] = attempt.fingerprint, self._pool.submit(self._hook, attempt, may_begin)
+
+    def ended(self) -> Iterator[Attempt]:
+        """Each that has ended, once."""
+        for app, (_, future) in list(self._running.items()):
+            if future.done():
+                del self._running[app]
+                yield future.result()
+
+    def forget(self) -> None:
+        """Nobody wants to know what comes of those that run."""
+        self._running.clear()
+
+    def close(self) -> None:
+        """End what runs, within about a second."""
+        self._cancel.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _try(self, attempt: Attempt, known: Collection[str]) -> Attempt:
+        began = time.monotonic()
+        try:
+            release = releases.make(self._settings.apps / attempt.app, self._settings.state)
+        except Exception as error:  # whatever one app is, the others are served
+            reason = str(error) if isinstance(error, UserError) else f"{attempt.app}: {error!r}"
+            return attempt.after(Outcome("snapshot", reason))
+        made = Outcome("snapshot", seconds={"snapshot": round(time.monotonic() - began, 3)})
+        attempt = attempt.after(made, release=release.root.name)
+        if attempt.release in known:
+            return dataclasses.replace(attempt, unchanged=True)
+        try:
+            outcome = try_release(attempt.app, release.code, self._settings, self._cancel)
+        except UserError as error:
+            outcome = Outcome("trial", str(error))
+        return attempt.after(outcome, hook=outcome.ok and bool(read_manifest(release.code).deploy.before))
+
+    def _hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> Attempt:
+        if not may_begin():
+            return attempt.after(Outcome("hook", f"{attempt.app}: the lease was lost before deploy.before began"))
+        code = layout.code(self._settings.state, attempt.app, attempt.release)
+        try:
+            outcome = run_hook(attempt.app, code, self._settings, self._cancel)
+        except UserError as error:
+            outcome = Outcome("hook", str(error))
+        return attempt.after(outcome, hook=False, hooked=True)

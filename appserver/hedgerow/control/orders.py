@@ -1,0 +1,100 @@
+"""Commands to whoever holds the lease: `state/orders/<id>.json`, written by the command line, answered in place.
+
+    given → accepted (under which number of the ledger) → answered (whether it was done, and one sentence)
+
+An order outlives who accepted it: what became of it is read from the ledger, by whoever holds the lease then. It knows
+no releases and no processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .ledger import AppState
+from .plan import write_json
+
+DEPLOY, ROLLBACK = "deploy", "rollback"
+FORGOTTEN_S = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One command. release: of a rollback, '' for the previous one; accepted: the ledger's number then, 0 before;
+    done: whether what was asked for is so, None before the answer; answer: a sentence.
+    """
+
+    number: str
+    what: str
+    app: str
+    release: str = ""
+    given: float = 0.0
+    accepted: int = 0
+    done: bool | None = None
+    answer: str = ""
+
+    def answered(self, done: bool, answer: str) -> Order:
+        return dataclasses.replace(self, done=done, answer=answer)
+
+
+class Orders:
+    """The orders of a state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "orders"
+
+    def give(self, what: str, app: str, release: str = "") -> Order:
+        """A new order. May raise OSError."""
+        now = time.time()
+        order = Order(f"{time.time_ns():x}-{os.getpid()}", what, app, release, now)
+        self.put(order)
+        return order
+
+    def put(self, order: Order) -> None:
+        """Write how it stands."""
+        write_json(self._path(order.number), dataclasses.asdict(order))
+
+    def get(self, number: str) -> Order | None:
+        """How an order stands; None if there is none, or nothing to be understood."""
+        try:
+            return Order(**json.loads(self._path(number).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def open(self) -> list[Order]:
+        """Those without an answer, the oldest first. Old ones with an answer are removed."""
+        try:
+            names = sorted(name for name in os.listdir(self._folder) if name.endswith(".json") and name[0] != ".")
+        except OSError:
+            return []
+        found = []
+        for name in names:
+            order = self.get(name.removesuffix(".json"))
+            if order is not None and order.done is None:
+                found.append(order)
+            elif order is None or order.given < time.time() - FORGOTTEN_S:
+                self.remove(name.removesuffix(".json"))
+        return found
+
+    def remove(self, number: str) -> None:
+        with contextlib.suppress(OSError):
+            self._path(number).unlink()
+
+    def _path(self, number: str) -> Path:
+        return self._folder / f"{number}.json"
+
+
+def outcome(order: Order, app: AppState) -> Order | None:
+    """The order with its answer, if a deploy that was begun after it was accepted has ended; else None."""
+    for deploy in reversed(app.deploys):
+        if deploy.number <= order.accepted or not deploy.outcome:
+            continue
+        if deploy.outcome == "live":
+            return order.answered(True, f"{order.app}: {deploy.release} is live")
+        return order.answered(False, f"{order.app}: {deploy.outcome} at {deploy.step}: {deploy.reason}")
+    return None

@@ -1,0 +1,65 @@
+"""Apps that a round is bringing and that this worker does not have yet: their requests are refused before entry, so
+that another address takes them, and nobody is told 404 of an app that has already answered somewhere.
+
+The ledger is written before any worker starts with the new app, so looking at it at the moment of a 404 is never too
+late. It is looked at anew only when its folder has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from ..control import layout
+from ..control.ledger import Ledger, LedgerError
+from ..errors import UserError
+from ..hosting.manifest import read_manifest
+from ..hosting.mounts import Mount, Mounts, mount_of
+
+SAME_TICK_NS = 100_000_000  # within this time of a change another one may leave the folder's time as it is
+
+
+class _Arrival:
+    """What routing wants to know of an app."""
+
+    def __init__(self, name: str, mount: Mount) -> None:
+        self.name = name
+        self.mount = mount
+
+
+class Arrivals:
+    """The arriving apps of a state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._ledger = Ledger(state)
+        self._changed_ns = 0
+        self._mounts = Mounts(())
+
+    def expects(self, raw_path: str, host: str) -> bool:
+        """Whether an app that a round is bringing will answer this path."""
+        try:
+            changed_ns = os.stat(self._ledger.folder).st_mtime_ns
+        except OSError:  # no deployer has ever been here
+            return False
+        if changed_ns != self._changed_ns:
+            self._mounts = self._read()
+            self._changed_ns = changed_ns if time.time_ns() - changed_ns > SAME_TICK_NS else 0
+        return self._mounts.route(raw_path, host) is not None
+
+    def _read(self) -> Mounts:
+        try:
+            state = self._ledger.read()
+        except LedgerError:  # the deployer tells
+            return Mounts(())
+        arriving = []
+        for name in state.round.changes if state.round else ():
+            release = state.apps[name].release
+            if release:
+                try:
+                    manifest = read_manifest(layout.code(self._state, name, release))
+                except UserError:  # it does not load, so it will not answer either
+                    continue
+                arriving.append(_Arrival(name, mount_of(name, manifest.mount, manifest.host)))
+        return Mounts(arriving)

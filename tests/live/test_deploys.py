@@ -1,0 +1,168 @@
+"""Deploys on a real stack under load: broken ones, orders, history, hooks, restarts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+from control_support import COUNTER, Load, Stack, drop, get, stack, until
+
+APP = 'application = lambda e, s: (s("200 OK", []), [b"%s"])[1]\n'
+RAISES = 'def application(environ, start_response):\n    raise LookupError("no such word")\n'
+FACTORY = 'def create_app():\n    raise LookupError("no such word")\n'
+FAILS = "[deploy]\ncheck = \"sh -c 'echo nothing fits; exit 3'\"\n"
+HOOK = "[deploy]\nbefore = \"sh -c 'echo run >> data/hooks; test ! -e data/fail'\"\n"
+
+# what the folder gets, in which file → at which step it fails, and a part of the sentence
+BROKEN: list[tuple[dict[str, str], str, str]] = [
+    ({"app.py": "def application(:\n"}, "load", "count/app.py line 1: SyntaxError"),
+    ({"app.py": "import nothing_such\napplication = 1\n"}, "load", "count/app.py line 1: ModuleNotFoundError"),
+    ({"app.py": FACTORY}, "load", "count/app.py line 2: LookupError: no such word"),
+    ({"app.py": "import sys\nsys.exit(3)\napplication = 1\n"}, "load", "count/app.py line 2: SystemExit: 3"),
+    ({"app.py": "import os\nos._exit(3)\napplication = 1\n"}, "load", "loading it ends the process"),
+    ({"app.py": "answer = 42\n"}, "load", "application"),
+    ({"app.py": RAISES}, "warm-up", "answered 500"),
+    ({"app.py": APP % "two", "app.toml": '[deploy]\nstatus = 204\n'}, "warm-up", "204"),
+    ({"app.py": APP % "two", "app.toml": FAILS}, "check", "deploy.check"),
+    ({"app.py": APP % "two", "app.toml": "[deploy]\nbefore = 'false'\n"}, "hook", "deploy.before"),
+    ({"app.py": APP % "two", "app.toml": "moutn = 3\n"}, "snapshot", "did you mean 'mount'?"),
+]  # fmt: skip
+
+
+def fill(folder: Path, files: dict[str, str]) -> None:
+    """Replaces what the folder holds, as somebody who copies file after file does."""
+    for name, text in files.items():
+        drop(folder.parent, folder.name, text, file=name)
+    for path in folder.iterdir():
+        if path.name not in files:
+            path.unlink()
+
+
+def last(here: Stack, app: str) -> dict[str, str]:
+    """The last deploy of an app, as the ledger tells it."""
+    newest = max((here.state / "ledger").glob("*.json"))
+    told = json.loads(newest.read_text())["apps"].get(app, {"deploys": []})["deploys"]
+    return told[0] if told else {"outcome": "", "reason": ""}
+
+
+def test_broken_releases_leave_what_runs_untouched_and_are_told_in_one_sentence() -> None:
+    with stack(workers=2) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        drop(here.apps, "other", COUNTER % "other")
+        here.up()
+        counts, others = Load(here.port, "/count/"), Load(here.port, "/other/")
+        with counts.running(2), others.running(2):
+            for files, step, sentence in BROKEN:
+                fill(here.apps / "count", files)
+                until(lambda s=sentence: s in last(here, "count")["reason"], 15, f"it is refused: {sentence}")
+                found = last(here, "count")
+                assert (found["outcome"], found["step"]) == ("failed", step)
+                assert "\n" not in found["reason"]
+            (here.apps / "count" / "link").symlink_to("/etc/passwd")
+            (here.apps / "count" / "app.toml").unlink()
+            until(lambda: "leaves the app's folder" in last(here, "count")["reason"], 15, "the link is refused")
+            assert "an older release runs" in here.run("status").stdout
+            fill(here.apps / "count", {"app.py": COUNTER % "two"})
+            until(lambda: b"two" in counts.answers, 15, "the mended app answers")
+        assert (counts.failed, others.failed) == ([], [])
+        assert (counts.answers, others.answers) == ({b"one", b"two"}, {b"other"})
+
+
+def test_history_rollback_and_deploy_by_order() -> None:
+    with stack(workers=1) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        here.up()
+        first = last(here, "count")["release"]
+        drop(here.apps, "count", COUNTER % "two")
+        until(lambda: get(here.port, "/count/")[1] == b"two" and last(here, "count")["outcome"] == "live", 15, "live")
+        second = last(here, "count")["release"]
+
+        back = here.run("rollback", "count", "--wait")
+        assert (back.returncode, back.stdout) == (0, f"count: {first} is live\n"), back.stderr
+        assert get(here.port, "/count/") == (200, b"one")
+        again = here.run("rollback", "count", first[:8], "--wait")
+        assert (again.returncode, again.stdout) == (0, f"count: {first} runs already\n")
+        wrong = here.run("rollback", "count", "zzz", "--wait")
+        assert wrong.returncode != 0
+        assert "no release" in wrong.stderr
+
+        forward = here.run("deploy", "count", "--wait")
+        assert (forward.returncode, forward.stdout) == (0, f"count: {second} is live\n"), forward.stderr
+        assert get(here.port, "/count/") == (200, b"two")
+        nothing = here.run("deploy", "count", "--wait")
+        assert (nothing.returncode, nothing.stdout) == (0, f"count: {second} runs already\n")
+        unknown = here.run("deploy", "nobody", "--wait")
+        assert (unknown.returncode, "no such app" in unknown.stderr) == (1, True)
+
+        kept = here.run("releases", "count").stdout
+        assert [row.split()[:2] for row in kept.splitlines()[1:3]] == [[second, "live"], [first, "previous"]]
+        rows = [row.split()[4:7] for row in here.run("deploys").stdout.splitlines()[1:]]
+        assert rows == [[second, "folder", "live"], [first, "rollback", "live"]] + [
+            [release, "folder", "live"] for release in (second, first)
+        ]
+        fill(here.apps / "count", {"app.py": RAISES})
+        failed = here.run("deploy", "count", "--wait")
+        assert failed.returncode == 1
+        assert "count: failed at warm-up:" in failed.stderr
+        assert "LookupError: no such word" in here.run("deploys", "count").stdout
+
+
+def test_a_hook_runs_once_a_release_and_its_failure_is_a_failed_deploy() -> None:
+    with stack(workers=2) as here:
+        fill(here.apps / "count", {"app.py": APP % "one", "app.toml": HOOK})
+        here.up()
+        runs = here.state / "data" / "count" / "data" / "hooks"
+        assert runs.read_text() == "run\n"
+        (runs.parent / "fail").touch()
+        drop(here.apps, "count", APP % "two")
+        until(lambda: last(here, "count")["outcome"] == "failed", 15, "the hook has failed")
+        assert (last(here, "count")["step"], runs.read_text()) == ("hook", "run\nrun\n")
+        assert get(here.port, "/count/") == (200, b"one")
+        (runs.parent / "fail").unlink()
+        assert here.run("deploy", "count", "--wait").returncode == 0
+        assert runs.read_text() == "run\nrun\nrun\n"
+        assert here.run("rollback", "count", "--wait").returncode == 0
+        assert here.run("deploy", "count", "--wait").returncode == 0
+        assert runs.read_text() == "run\nrun\nrun\n", "once a release that it passed"
+
+
+def test_a_stack_that_is_started_again_serves_the_last_good_releases() -> None:
+    with stack(workers=1) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        drop(here.apps, "gone", COUNTER % "gone")
+        here.up()
+        fill(here.apps / "count", {"app.py": RAISES})
+        until(lambda: last(here, "count")["outcome"] == "failed", 15, "it is refused")
+        assert here.stop(signal.SIGTERM) == 0
+        shutil.rmtree(here.base / "run")  # as in a container
+        shutil.rmtree(here.apps / "gone")
+        (here.base / "up.log").unlink()
+        here.up()
+        assert get(here.port, "/count/") == (200, b"one")
+        until(lambda: get(here.port, "/gone/")[0] == 404, 15, "what was removed meanwhile goes")
+        until(lambda: last(here, "gone")["outcome"] == "live", 5, "its removal has ended")
+        assert (here.state / "data" / "gone").is_dir()
+        assert f"its data: {here.state}/data/gone" in here.run("releases", "gone").stdout
+
+
+def test_a_round_in_which_a_worker_ends_turns_back_and_the_other_app_goes_with_the_next() -> None:
+    """An app that passes its trial and ends every other worker: all old, and its neighbour's change is not lost."""
+    ends = "import os\nif 'HEDGEROW_TRIAL' not in os.environ:\n    os._exit(1)\n" + APP % "ends"
+    with stack(workers=2) as here:
+        drop(here.apps, "count", COUNTER % "one")
+        drop(here.apps, "other", COUNTER % "other")
+        here.up()
+        load = Load(here.port, "/count/")
+        with load.running(2):
+            drop(here.apps, "count", ends)
+            drop(here.apps, "other", COUNTER % "newer")
+            until(lambda: get(here.port, "/other/") == (200, b"newer"), 40, "the other app goes with the next round")
+            until(lambda: last(here, "other")["outcome"] == "live", 10, "its round has ended")
+        assert load.failed == []
+        assert load.answers == {b"one"}
+        found = last(here, "count")
+        assert (found["outcome"], found["step"]) == ("reverted", "swap")
+        assert "count: loading it does not end, or ends the worker" in found["reason"]
+        assert "an older release runs: swap: count" in here.run("status").stdout

@@ -1,0 +1,44 @@
+"""What a replica cannot run."""
+
+from __future__ import annotations
+
+from hedgerow.control.faults import Faults, hashes
+from hedgerow.control.plan import Content
+
+BOTH = Content({"blog": "/s/releases/blog/b1/blog", "shop": "/s/releases/shop/s1/shop"})
+
+
+def test_a_left_out_release_is_not_loaded_until_another_one_is_wanted() -> None:
+    faults = Faults()
+    assert faults.without(BOTH) == BOTH
+    assert faults.leave_out(BOTH, "blog", None, "blog: it hangs")
+    assert faults.without(BOTH) == Content({"shop": BOTH.apps["shop"]}, {"blog": "blog: it hangs"})
+    assert faults.troubles == {"blog": "blog: it hangs"}
+    newer = Content({**BOTH.apps, "blog": "/s/releases/blog/b2/blog"})
+    assert faults.without(newer) == newer
+    assert faults.troubles == {}
+    assert faults.without(BOTH) == BOTH, "it may be tried again, since something has changed"
+
+
+def test_the_release_that_runs_is_kept_instead() -> None:
+    faults = Faults()
+    assert faults.leave_out(BOTH, "blog", "/s/releases/blog/b0/blog", "blog: it hangs")
+    found = faults.without(BOTH)
+    assert found is not None
+    assert found.apps["blog"] == "/s/releases/blog/b0/blog"
+    assert found.broken == {}
+
+
+def test_what_is_not_wanted_cannot_be_left_out() -> None:
+    assert not Faults().leave_out(BOTH, "other", None, "why")
+
+
+def test_a_rejection_is_told_by_releases() -> None:
+    faults = Faults()
+    assert faults.told == (None, "", "")
+    faults.reject(BOTH, "it hangs", "blog")
+    assert faults.told == ({"blog": "b1", "shop": "s1"}, "blog", "it hangs")
+    assert hashes(BOTH) == {"blog": "b1", "shop": "s1"}
+    faults.forget_rejection()
+    assert faults.told == (None, "", "")
+    assert faults.rejected is None
