@@ -84,6 +84,16 @@ def test_history_rollback_and_deploy_by_order() -> None:
         assert get(here.port, "/count/") == (200, b"one")
         again = here.run("rollback", "count", first[:8], "--wait")
         assert (again.returncode, again.stdout) == (0, f"count: {first} runs already\n")
+        drop(here.apps, "count", "import nothing_such\napplication = 1\n")
+        until(lambda: last(here, "count")["outcome"] == "failed", 15, "it is refused")
+        never = here.run("rollback", "count", last(here, "count")["release"], "--wait")
+        assert (never.returncode, "was never live" in never.stderr) == (1, True)
+        drop(here.apps, "count", COUNTER % "one")
+        until(lambda: last(here, "count")["outcome"] == "live", 15, "what is live is back in the folder")
+        assert here.status()["apps"][0]["error"] in (None, "")
+        drop(here.apps, "count", COUNTER % "two")
+        until(lambda: last(here, "count")["release"] == second and last(here, "count")["outcome"] == "live", 15, "live")
+        assert here.run("rollback", "count", "--wait").returncode == 0
         wrong = here.run("rollback", "count", "zzz", "--wait")
         assert wrong.returncode != 0
         assert "no release" in wrong.stderr
@@ -99,9 +109,8 @@ def test_history_rollback_and_deploy_by_order() -> None:
         kept = here.run("releases", "count").stdout
         assert [row.split()[:2] for row in kept.splitlines()[1:3]] == [[second, "live"], [first, "previous"]]
         rows = [row.split()[4:7] for row in here.run("deploys").stdout.splitlines()[1:]]
-        assert rows == [[second, "folder", "live"], [first, "rollback", "live"]] + [
-            [release, "folder", "live"] for release in (second, first)
-        ]
+        assert rows[:2] == [[second, "folder", "live"], [first, "rollback", "live"]]
+        assert rows[-2:] == [[second, "folder", "live"], [first, "folder", "live"]]
         fill(here.apps / "count", {"app.py": RAISES})
         failed = here.run("deploy", "count", "--wait")
         assert failed.returncode == 1
@@ -166,3 +175,23 @@ def test_a_round_in_which_a_worker_ends_turns_back_and_the_other_app_goes_with_t
         assert (found["outcome"], found["step"]) == ("reverted", "swap")
         assert "count: loading it does not end, or ends the worker" in found["reason"]
         assert "an older release runs: swap: count" in here.run("status").stdout
+
+
+def test_an_app_that_is_left_out_does_not_keep_the_others_from_their_deploys() -> None:
+    with stack(workers=2) as here:
+        flag = here.base / "flag"
+        ends = f"import os\nif os.path.exists({str(flag)!r}):\n    os._exit(3)\n"
+        drop(here.apps, "bad", ends + APP % "bad")
+        drop(here.apps, "good", APP % "one")
+        here.up()
+        until(lambda: last(here, "bad")["outcome"] == last(here, "good")["outcome"] == "live", 15, "both are live")
+        here.stop(signal.SIGTERM)
+        flag.touch()
+        (here.base / "up.log").write_text("")
+        here.up()
+        until(lambda: get(here.port, "/good/") == (200, b"one"), 20, "it is served without the other")
+        drop(here.apps, "good", APP % "two")
+        until(lambda: get(here.port, "/good/") == (200, b"two"), 20, "the other is deployed")
+        until(lambda: last(here, "good")["outcome"] == "live", 20, "its round ends")
+        drop(here.apps, "bad", APP % "mended")
+        until(lambda: get(here.port, "/bad/") == (200, b"mended"), 20, "the mended one is served")

@@ -91,7 +91,7 @@ def _command(what: str, app: str, release: str, wait: bool, timeout: float, sett
     given = Orders(settings.state)
     order = given.give(what, app, release)
     if not wait:
-        click.echo(f"asked; `hedgerow deploys {app}` tells what becomes of it")
+        click.echo(f"asked; `hedgerow deploys {printable(app)}` tells what becomes of it")
         return
     answer = _answer(given, order, timeout)
     click.echo(printable(answer.answer), err=not answer.done)

@@ -29,7 +29,7 @@ class Attempt:
     """What was made of an app's folder while it had this fingerprint.
 
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
-    hook is still to run; hooked: it has run.
+    hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin.
     """
 
     app: str
@@ -41,6 +41,7 @@ class Attempt:
     unchanged: bool = False
     hook: bool = False
     hooked: bool = False
+    void: bool = False
 
     def deploy(self) -> Deploy:
         """As the ledger tells it."""
@@ -103,7 +104,10 @@ class Attempts:
     def _try(self, attempt: Attempt, known: Collection[str]) -> Attempt:
         began = time.monotonic()
         try:
-            release = releases.make(self._settings.apps / attempt.app, self._settings.state)
+            folder = self._settings.apps / attempt.app
+            release = releases.make(folder, self._settings.state)
+            if releases.scan(folder) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
+                return dataclasses.replace(attempt, void=True)
         except Exception as error:  # whatever one app is, the others are served
             reason = str(error) if isinstance(error, UserError) else f"{attempt.app}: {error!r}"
             return attempt.after(Outcome("snapshot", reason))
@@ -119,7 +123,7 @@ class Attempts:
 
     def _hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> Attempt:
         if not may_begin():
-            return attempt.after(Outcome("hook", f"{attempt.app}: the lease was lost before deploy.before began"))
+            return dataclasses.replace(attempt, void=True)
         code = layout.code(self._settings.state, attempt.app, attempt.release)
         try:
             outcome = run_hook(attempt.app, code, self._settings, self._cancel)

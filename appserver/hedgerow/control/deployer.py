@@ -26,7 +26,7 @@ from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
 from .endpoint import serve_status
-from .faults import Faults, hashes
+from .faults import Faults
 from .notify import Notify
 from .observe import Observer, Seen
 from .plan import Content, importing_file, plan_path, slot_socket, write_plan
@@ -48,8 +48,7 @@ class Deployer:
         self._supervisor = Supervisor(settings.run)
         self._observer = Observer(settings.run)
         self._deploys = Deploys(settings, log)
-        self._goal: Content | None = None  # what the ledger wants, and of it
-        self._wanted: Content | None = None  # what can be run here
+        self._wanted: Content | None = None
         self._faults = Faults()
         self._asked = self._pruned = self._recorded = float("-inf")
         self._calm = time.monotonic()
@@ -68,14 +67,16 @@ class Deployer:
         hear = functools.partial(events.listen, source, answers, self._stop, self._end)
         threading.Thread(target=hear, name="events", daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._end())
-        with Notify(self.settings.apps, self._hint, lambda told: log("warning", told)):
-            while not self.stopping and not self.ended:
-                self._wait(self._pause(self.step()))
-        if self.stopping and not self.ended:
-            self._leave()
-        while not self.ended:
-            self._wait(None)
-        self._deploys.close()
+        try:
+            with Notify(self.settings.apps, self._hint, lambda told: log("warning", told)):
+                while not self.stopping and not self.ended:
+                    self._wait(self._pause(self.step()))
+            if self.stopping and not self.ended:
+                self._leave()
+            while not self.ended:
+                self._wait(None)
+        finally:
+            self._deploys.close()  # or Python would wait for a hook
         records.record_path(self.settings.state, self.settings.replica).unlink(missing_ok=True)
 
     def step(self) -> bool:
@@ -126,10 +127,9 @@ class Deployer:
         ]
         try:
             self._deploys.step([mine, *others])
-        except HedgerowError as error:
+        except (HedgerowError, OSError) as error:  # a full disk: what is wanted stays as it was
             log("error", str(error))
-        self._goal = self._deploys.wanted
-        wanted = self._faults.without(self._goal)
+        wanted = self._faults.without(self._deploys.wanted)
         if wanted != self._wanted:
             self._wanted = wanted
             self._faults.forget_rejection()
@@ -137,14 +137,9 @@ class Deployer:
                 log("info", "these releases are wanted", apps=dict(wanted.apps), broken=dict(wanted.broken))
 
     def _runs(self, seen: Seen) -> dict[str, str]:
-        """The releases that an address serves, what is left out here among them; none that any round could want while
-        it is not ready.
-        """
+        """The releases that an address serves; none that any round could want while it is not ready."""
         current = seen.view.current
-        if not current.ready or current.content is None:
-            return dict(NOT_READY)
-        content = self._goal if current.content == self._wanted else current.content
-        return hashes(content or current.content)
+        return self._faults.hashes(current.content) if current.ready and current.content else dict(NOT_READY)
 
     def _act(self, action: policy.Action) -> None:
         log("info", type(action).__name__, **_told(action))
@@ -177,10 +172,12 @@ class Deployer:
                 self._blame(app, instead)
 
     def _blame(self, app: str, instead: str | None) -> None:
-        """Its release is at fault: in a round all go back; else it is left out here."""
+        """Its release is at fault: a round that brings it, or could take it from those that it still serves, goes back;
+        else it is left out here, since going back would not help.
+        """
         trouble = f"{app}: loading it does not end, or ends the worker"
         log("error", trouble, app=app)
-        if self._deploys.rolling:
+        if self._deploys.brings(app) or (self._deploys.brings() and instead is not None):
             self._faults.reject(self._wanted or Content(), trouble, app)
         elif self._faults.leave_out(self._wanted or Content(), app, instead, trouble):
             log("error", f"{app}: it is left out until another release of it is wanted", app=app)
@@ -217,6 +214,7 @@ class Deployer:
         used = [Path(code) for code in self._record["releases"]] if "releases" in self._record else []
         try:
             used += self._deploys.used()
+            self._deploys.clean()
             used += records.used_releases(records.read_records(self.settings.state))
             for root in releases.prune(self.settings.state, used):
                 log("info", "an old release is removed", release=str(root))

@@ -25,6 +25,7 @@ from .step import Outcome
 LOOK_S = 2.0
 MOVING_S = 0.5  # what has changed is looked at again so soon
 JOIN_S = 1.0  # deploys that are nearly ready go with the first one
+CLEAN_S = 3600.0
 ROUND_S = 180.0  # above what a swap of two addresses may take; then it waits no more for who is not ready
 FIRST_JOIN_S = 20.0  # while nothing is served at all, no app is served before the others can be, too
 
@@ -51,7 +52,6 @@ class Deploys:
         self._attempts = Attempts(settings)
         self._orders = Orders(settings.state)
         self._open: list[Order] = []
-        self._accepted: set[str] = set()  # orders, under this lease
         self._round = (0, 0.0)  # which one is under way, and since when by our clock
         self._made: dict[str, tuple[str, str]] = {}  # app → a fingerprint, and the release that it is; '' for none
         self._waiting: dict[str, Waiting] = {}
@@ -72,10 +72,10 @@ class Deploys:
         apps = {name: str(layout.code(self._settings.state, name, release)) for name, release in sorted(found.items())}
         return Content(apps, {name: reason for name, reason in self._troubles().items() if name not in apps})
 
-    @property
-    def rolling(self) -> bool:
-        """Whether a round is under way."""
-        return self.state.round is not None
+    def brings(self, app: str = "") -> bool:
+        """Whether a round is bringing another release of this app, or of any."""
+        round = self.state.round
+        return round is not None and round.state == rounds.ROLLING and (not app or app in round.changes)
 
     @property
     def busy(self) -> bool:
@@ -94,6 +94,10 @@ class Deploys:
     def look_soon(self) -> None:
         """Something in the apps folder may have changed. Called from any thread."""
         self._hinted = True
+
+    def clean(self) -> None:
+        """Remove what killed writers of the ledger have left."""
+        self._ledger.clean(time.time() - CLEAN_S)
 
     def close(self) -> None:
         """End what runs."""
@@ -143,10 +147,10 @@ class Deploys:
             if mine:
                 self._write(dataclasses.replace(state, lease=None))
             return False
-        if not mine:  # what was begun under a lease that is over is another's, or begins anew
-            self._attempts.forget()
-            self._waiting.clear()
-            self._accepted.clear()
+        if not mine:
+            if state.lease is None or state.lease.holder != me:  # another had it: what was begun is his, or begins anew
+                self._attempts.forget()
+                self._waiting.clear()
             if not state.is_free(now):
                 return False
         if not mine or (state.lease is not None and state.lease.until - now < LEASE_S / 2):
@@ -154,6 +158,9 @@ class Deploys:
         return True
 
     def _work(self, replicas: list[ReplicaView]) -> None:
+        for name in [name for name, one in self._waiting.items() if not one.passed.deploy.release]:
+            if not self._folders.lacks(name):  # its folder is back
+                del self._waiting[name]
         for order in self._open:
             self._carry_out(order, any(view.draining for view in replicas))
         for name, fingerprint in self._news().items():
@@ -185,7 +192,11 @@ class Deploys:
 
     def _news(self) -> dict[str, str]:
         """Folders that hold still, and hold what is neither wanted nor refused, or what nobody has made anything of."""
-        return {name: mark for name, mark in self._folders.settled.items() if self._is_new(name, mark)}
+        return {
+            name: mark
+            for name, mark in self._folders.settled.items()
+            if not self._folders.moves(name) and self._is_new(name, mark)
+        }
 
     def _is_new(self, name: str, fingerprint: str) -> bool:
         if self._attempts.fingerprint(name) == fingerprint:
@@ -196,8 +207,11 @@ class Deploys:
         return made != fingerprint or release not in ("", self._app(name).release, self._app(name).refused)
 
     def _gone(self) -> list[str]:
-        """Apps of the ledger whose folders are no more."""
-        known = [name for name, app in sorted(self.state.apps.items()) if app.release or app.trouble]
+        """Apps of the ledger whose folders are no more. Those of a round are its business until it ends."""
+        rolls = self.state.round.changes if self.state.round else {}
+        known = [
+            name for name, app in sorted(self.state.apps.items()) if (app.release or app.trouble) and name not in rolls
+        ]
         return [name for name in known if name not in self._waiting and self._folders.lacks(name)]
 
     def _remove(self, name: str) -> None:
@@ -210,6 +224,11 @@ class Deploys:
     def _take(self, attempt: Attempt) -> None:
         """What has come of an attempt, into the ledger or among what waits."""
         name = attempt.app
+        if attempt.void:
+            if attempt.hook:
+                self._change_app(name, hooking="")
+            self._hinted = True
+            return
         if attempt.hooked:
             done = attempt.release if attempt.outcome.ok else self._app(name).hooked
             self._change_app(name, hooking="", hooked=done)
@@ -222,9 +241,20 @@ class Deploys:
             return
         if attempt.hook and self._app(name).hooked != attempt.release:
             self._begin_hook(attempt)
-        elif not attempt.unchanged:
+        elif attempt.unchanged:
+            self._forget_trouble(attempt)
+        else:
             self._log("info", f"{name}: the release {attempt.release} may be served", app=name)
             self._wait(Passed(name, attempt.deploy()), attempt.fingerprint)
+
+    def _forget_trouble(self, attempt: Attempt) -> None:
+        """The folder holds again what is live."""
+        app = self._app(attempt.app)
+        if app.trouble and attempt.release == app.release:
+            back = dataclasses.replace(
+                attempt.deploy(), before=app.release, outcome=rounds.LIVE, number=self.state.number + 1
+            )
+            self._write(self.state.with_app(attempt.app, app.with_deploy(back, refused="")))
 
     def _fail(self, attempt: Attempt) -> None:
         deploy, last = attempt.deploy(), self._app(attempt.app).trouble
@@ -247,23 +277,17 @@ class Deploys:
     # Orders.
 
     def _carry_out(self, order: Order, draining: bool) -> None:
-        """Accept it, or answer it: when the ledger tells what became of it, and no earlier worker answers any more.
-
-        Who takes the lease accepts it once more, since nobody else remembers what it has led to.
-        """
-        if order.accepted:
-            answer = orders.outcome(order, self._app(order.app)) or self._settled(order)
-            if answer is not None and not (answer.done and draining):
-                self._orders.put(answer)
-            if answer is not None or (self.state.round is not None and order.app in self.state.round.changes):
-                return
-        if order.number not in self._accepted:
-            self._accepted.add(order.number)
+        """Accept it, or answer it: when the ledger tells what became of it, and no earlier worker answers any more."""
+        if not order.accepted:
             self._orders.put(self._accept(order))
+            return
+        answer = orders.outcome(order, self._app(order.app)) or self._settled(order)
+        if answer is not None and not (answer.done and draining):
+            self._orders.put(answer)
 
     def _accept(self, order: Order) -> Order:
         name, app = order.app, self._app(order.app)
-        accepted = dataclasses.replace(order, accepted=order.accepted or max(1, self.state.number))
+        accepted = dataclasses.replace(order, accepted=max(1, self.state.number))
         if order.what == orders.DEPLOY:
             if name not in self._folders.settled:
                 return order.answered(False, f"{name}: no such app in {self._settings.apps}, or it does not hold still")
@@ -274,23 +298,40 @@ class Deploys:
         release = order.release or app.previous
         if not release:
             return order.answered(False, f"{name}: there is no earlier release to go back to")
-        if not layout.code(self._settings.state, name, release).is_dir():
-            return order.answered(False, f"{name}: there is no release {release}")
+        accepted = dataclasses.replace(accepted, release=release)
+        return self._roll_back(accepted) or accepted
+
+    def _roll_back(self, order: Order) -> Order | None:
+        """Let it wait for its round; or what there is to answer instead."""
+        name, release, app = order.app, order.release, self._app(order.app)
         if release == app.release:
             return order.answered(True, f"{name}: {release} runs already")
+        if not layout.code(self._settings.state, name, release).is_dir():
+            return order.answered(False, f"{name}: there is no release {release}")
+        if not any(one.release == release and one.outcome == rounds.LIVE for one in app.deploys):
+            return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
         refused = self._made.get(name, ("", ""))[1] or app.release
         deploy = Deploy(release, cause=orders.ROLLBACK, began=time.time())
         self._wait(Passed(name, deploy, "" if refused == release else refused))
-        return accepted
+        return None
 
     def _settled(self, order: Order) -> Order | None:
-        """A deploy of what runs already: nothing comes of it."""
+        """The answer when nothing is under way of which it could come: no order is left open, since it keeps the lease.
+        A rollback that waited in a deployer that is no more waits again.
+        """
         name, app = order.app, self._app(order.app)
+        if self.state.round is not None or name in self._waiting or self._attempts.fingerprint(name) is not None:
+            return None
+        if order.what == orders.ROLLBACK:
+            return self._roll_back(order)
+        if self._folders.lacks(name):
+            return order.answered(False, f"{name}: its folder is gone")
         made, release = self._made.get(name, ("", ""))
-        still = made and made == self._folders.settled.get(name) and name not in self._waiting
-        if still and release == app.release and self.state.round is None:
+        if not made or made != self._folders.settled.get(name) or name in self._news():
+            return None
+        if release == app.release:
             return order.answered(True, f"{name}: {release} runs already")
-        return None
+        return order.answered(False, app.trouble.reason if app.trouble else f"{name}: {release} is refused")
 
     # Rounds.
 

@@ -30,7 +30,7 @@ class Faults:
     @property
     def told(self) -> tuple[dict[str, str] | None, str, str]:
         """What was rejected, by releases, the app that was the cause if that is known, and why: for other replicas."""
-        return (None if self.rejected is None else hashes(self.rejected)), self._blamed, self._reason
+        return (None if self.rejected is None else self.hashes(self.rejected)), self._blamed, self._reason
 
     @property
     def troubles(self) -> dict[str, str]:
@@ -67,7 +67,12 @@ class Faults:
                 broken[name] = left.trouble
         return Content(apps, broken)
 
-
-def hashes(content: Content) -> dict[str, str]:
-    """Its releases by app, as the ledger names them."""
-    return {name: Path(code).parent.name for name, code in content.apps.items()}
+    def hashes(self, content: Content) -> dict[str, str]:
+        """The releases of a content by app, as the ledger names them: what is left out counts as run, since a round
+        that waited for it would have no end.
+        """
+        codes = dict(content.apps)
+        for name, left in self._left_out.items():
+            if codes.get(name) == left.instead:
+                codes[name] = left.code
+        return {name: Path(code).parent.name for name, code in codes.items()}

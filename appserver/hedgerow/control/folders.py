@@ -35,6 +35,10 @@ class Folders:
         }
         self._seen, self.moving = now, now != before
 
+    def moves(self, name: str) -> bool:
+        """Whether this app has changed since it was settled."""
+        return (self._seen or {}).get(name) != self.settled.get(name)
+
     def lacks(self, name: str) -> bool:
         """Whether the folder of this app was missing at the last two looks: one alone may have met a rename."""
         return self._gone_from is not None and name not in self._gone_from and name not in (self._seen or {})

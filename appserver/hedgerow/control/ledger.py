@@ -91,12 +91,13 @@ class AppState:
         return next((release for release in lived if release not in ("", self.release)), "")
 
     def with_deploy(self, deploy: Deploy, **changes: Any) -> AppState:
-        """Changed, and with one deploy more in its history, in which the newest alone keeps its traceback. Many
-        failures in a row must not take away what a rollback goes to.
+        """Changed, and with one deploy more in its history, in which the newest alone keeps its traceback. Those that
+        lived last, and one that rolls, stay: many failures in a row must not take away what a rollback goes to.
         """
         deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys))
         lived = [one for one in deploys if one.outcome == "live"][:KEPT_LIVE]
-        kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in lived)
+        rolls = [one for one in deploys if not one.outcome]
+        kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in (*lived, *rolls))
         return dataclasses.replace(self, deploys=kept, **changes)
 
 
@@ -146,6 +147,10 @@ class Ledger:
         self.folder = state / "ledger"
         self._last: State | None = None
 
+    def has(self, number: int) -> bool:
+        """Whether there is an entry of this number."""
+        return self._path(number).exists()
+
     def read(self) -> State:
         """The state that counts now. Of an entry that cannot be read (a damaged disk) the one before is told, under
         the number of the last. Raises LedgerError.
@@ -162,8 +167,8 @@ class Ledger:
             except OSError as error:
                 raise LedgerError(f"{self._path(number)}: {error.strerror}") from error
             return self._last
-        if numbers:
-            raise LedgerError(f"{self.folder}: none of its files can be understood; without them all apps are new")
+        if numbers or self._last is not None:
+            raise LedgerError(f"{self.folder}: there is nothing in it that can be understood; what runs goes on")
         return State()
 
     def write(self, state: State) -> State:
@@ -236,7 +241,7 @@ def _from_json(told: Mapping[str, Any]) -> State:
     lease, round = told["lease"], told["round"]
     return State(
         told["number"],
-        Lease(**lease) if lease else None,
+        Lease(**_known(Lease, lease)) if lease else None,
         {name: _app(app) for name, app in told["apps"].items()},
         Round(round["number"], round["state"], {app: (old, new) for app, (old, new) in round["changes"].items()})
         if round
@@ -245,4 +250,11 @@ def _from_json(told: Mapping[str, Any]) -> State:
 
 
 def _app(told: Mapping[str, Any]) -> AppState:
-    return AppState(**{**told, "deploys": tuple(Deploy(**deploy) for deploy in told["deploys"])})
+    deploys = tuple(Deploy(**_known(Deploy, deploy)) for deploy in told["deploys"])
+    return AppState(**{**_known(AppState, told), "deploys": deploys})
+
+
+def _known(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what a newer version may have added."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in told.items() if name in names}

@@ -64,10 +64,12 @@ class Observer:
             before = self._since[plan.address, slot] = (what, now)
         failing = bool(info and info.state == "BACKOFF")
         content = entry.content if entry else None
-        return SlotView(alive, failing, state, now - before[1], generation, content, self._importing(plan, slot))
+        return SlotView(alive, failing, state, now - before[1], generation, content, *self._importing(plan, slot))
 
-    def _importing(self, plan: Plan, slot: str) -> str:
+    def _importing(self, plan: Plan, slot: str) -> tuple[str, float]:
+        """The app that the worker in a slot is loading, and for how long; '' if it loads none."""
+        file = importing_file(self._run, plan.address, slot)
         try:
-            return importing_file(self._run, plan.address, slot).read_text("utf-8", "surrogateescape")
+            return file.read_text("utf-8", "surrogateescape"), max(0.0, time.time() - file.stat().st_mtime)
         except OSError:
-            return ""
+            return "", float("inf")

@@ -94,6 +94,8 @@ def outcome(order: Order, app: AppState) -> Order | None:
     for deploy in reversed(app.deploys):
         if deploy.number <= order.accepted or not deploy.outcome:
             continue
+        if order.what == ROLLBACK and (deploy.cause, deploy.release) != (ROLLBACK, order.release):
+            continue
         if deploy.outcome == "live":
             return order.answered(True, f"{order.app}: {deploy.release} is live")
         return order.answered(False, f"{order.app}: {deploy.outcome} at {deploy.step}: {deploy.reason}")

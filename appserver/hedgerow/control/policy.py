@@ -37,7 +37,7 @@ class SlotView:
 
     alive: it runs or supervisord will start it again. failing: supervisord waits before the next try. state: what the
     worker says of itself (`ready`, `draining`, `leaving`), or `loading` while nobody answers. for_s: how long so.
-    importing: the app that it is loading, or was when it ended.
+    importing: the app that it is loading, or was when it ended; importing_s: for how long.
     """
 
     alive: bool = False
@@ -47,13 +47,19 @@ class SlotView:
     generation: int = 0
     content: Content | None = None
     importing: str = ""
+    importing_s: float = float("inf")
+
+    @property
+    def still_s(self) -> float:
+        """For how long it has made no progress: the limit is one app's, not that of all together."""
+        return min(self.for_s, self.importing_s)
 
     @property
     def stuck(self) -> bool:
         """It will not get ready, because of the app that it is importing."""
         if not self.importing or self.ready or self.going:
             return False
-        return not self.alive or self.for_s >= (CRASH_LIMIT_S if self.failing else SWAP_LIMIT_S)
+        return not self.alive or (self.for_s >= CRASH_LIMIT_S if self.failing else self.still_s >= SWAP_LIMIT_S)
 
     @property
     def ready(self) -> bool:
@@ -194,7 +200,7 @@ def _single(view: AddressView, seen: Observation, wanted: Content) -> list[Actio
         return [Blame(view.address, view.active, current.importing)]
     if wanted in (current.content, seen.rejected):
         return []
-    if not current.ready and not current.failing and current.for_s < SWAP_LIMIT_S:
+    if not current.ready and not current.failing and current.still_s < SWAP_LIMIT_S:
         return []
     return [Start(view.address, other_slot(view.active), wanted)]
 
@@ -207,7 +213,7 @@ def _swapping(view: AddressView, seen: Observation, wanted: Content) -> list[Act
         return [_blame(view, other), Stop(view.address, other_slot(view.active))]
     if _is_outdated(view, wanted):
         return [Stop(view.address, other_slot(view.active))]
-    if other.going or other.for_s < SWAP_LIMIT_S:
+    if other.going or other.still_s < SWAP_LIMIT_S:
         return []
     rejected: list[Action] = [Reject(other.content)] if other.content else []
     return [Stop(view.address, other_slot(view.active)), *rejected]

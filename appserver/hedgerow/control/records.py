@@ -37,7 +37,7 @@ def read_records(state: Path, now: float | None = None) -> list[dict[str, Any]]:
             continue
         if not _is_record(record):
             continue
-        age = max(0.0, now - record["time"])
+        age = abs(now - record["time"])  # also one from the future is no word of now
         records.append(record | {"age_s": age, "stale": age > STALE_S})
     return records
 

@@ -98,21 +98,31 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
 def _revert(state: State, round: Round, view: ReplicaView) -> State:
     """All old. If one app was the cause, the others' contents are not refused: they come again with the next round."""
     for name, (old, new) in round.changes.items():
-        app = state.apps[name]
         guilty = view.blamed in (name, "") or view.blamed not in round.changes
-        told = dataclasses.replace(
-            app.deploys[0], outcome=REVERTED, step="swap", reason=view.reason if guilty else f"{view.blamed} went wrong"
-        )
-        deploys = (told, *app.deploys[1:])
-        refused = new if guilty else app.refused
-        state = state.with_app(name, dataclasses.replace(app, release=old, deploys=deploys, refused=refused))
+        reason = view.reason if guilty else f"{view.blamed} went wrong"
+        app = _told(state.apps[name], round, outcome=REVERTED, step="swap", reason=reason)
+        refused = new if guilty and not _failed_since(app, round) else app.refused
+        state = state.with_app(name, dataclasses.replace(app, release=old, refused=refused))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
 
 
 def _end(state: State, round: Round) -> State:
     if round.state == ROLLING:
         for name in round.changes:
-            app = state.apps[name]
-            told = dataclasses.replace(app.deploys[0], outcome=LIVE)
-            state = state.with_app(name, dataclasses.replace(app, deploys=(told, *app.deploys[1:])))
+            state = state.with_app(name, _told(state.apps[name], round, outcome=LIVE))
     return dataclasses.replace(state, round=None)
+
+
+def _told(app: AppState, round: Round, **outcome: str) -> AppState:
+    """With what became of the round's own deploy. It need not be the newest: others may have failed meanwhile."""
+    deploys = [dataclasses.replace(one, **outcome) if _is_of(one, round) else one for one in app.deploys]  # type: ignore[arg-type]
+    return dataclasses.replace(app, deploys=tuple(deploys))
+
+
+def _is_of(deploy: Deploy, round: Round) -> bool:
+    return deploy.number == round.number and deploy.outcome == ""
+
+
+def _failed_since(app: AppState, round: Round) -> bool:
+    """Whether the folder holds other content by now, which is refused already."""
+    return any(one.number > round.number and one.outcome == FAILED and one.release for one in app.deploys)

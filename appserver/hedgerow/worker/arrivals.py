@@ -2,13 +2,12 @@
 that another address takes them, and nobody is told 404 of an app that has already answered somewhere.
 
 The ledger is written before any worker starts with the new app, so looking at it at the moment of a 404 is never too
-late. It is looked at anew only when its folder has changed.
+late. It is read anew only when its folder has changed, or has the next entry: some file systems tell times in seconds.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from ..control import layout
@@ -16,8 +15,6 @@ from ..control.ledger import Ledger, LedgerError
 from ..errors import UserError
 from ..hosting.manifest import read_manifest
 from ..hosting.mounts import Mount, Mounts, mount_of
-
-SAME_TICK_NS = 100_000_000  # within this time of a change another one may leave the folder's time as it is
 
 
 class _Arrival:
@@ -34,7 +31,7 @@ class Arrivals:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._ledger = Ledger(state)
-        self._changed_ns = 0
+        self._changed_ns = self._number = 0
         self._mounts = Mounts(())
 
     def expects(self, raw_path: str, host: str) -> bool:
@@ -43,9 +40,8 @@ class Arrivals:
             changed_ns = os.stat(self._ledger.folder).st_mtime_ns
         except OSError:  # no deployer has ever been here
             return False
-        if changed_ns != self._changed_ns:
-            self._mounts = self._read()
-            self._changed_ns = changed_ns if time.time_ns() - changed_ns > SAME_TICK_NS else 0
+        if changed_ns != self._changed_ns or self._ledger.has(self._number + 1):
+            self._changed_ns, self._mounts = changed_ns, self._read()
         return self._mounts.route(raw_path, host) is not None
 
     def _read(self) -> Mounts:
@@ -53,9 +49,10 @@ class Arrivals:
             state = self._ledger.read()
         except LedgerError:  # the deployer tells
             return Mounts(())
+        self._number = state.number
         arriving = []
         for name in state.round.changes if state.round else ():
-            release = state.apps[name].release
+            release = state.apps[name].release if name in state.apps else ""
             if release:
                 try:
                     manifest = read_manifest(layout.code(self._state, name, release))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedgerow.control.faults import Faults, hashes
+from hedgerow.control.faults import Faults
 from hedgerow.control.plan import Content
 
 BOTH = Content({"blog": "/s/releases/blog/b1/blog", "shop": "/s/releases/shop/s1/shop"})
@@ -38,7 +38,16 @@ def test_a_rejection_is_told_by_releases() -> None:
     assert faults.told == (None, "", "")
     faults.reject(BOTH, "it hangs", "blog")
     assert faults.told == ({"blog": "b1", "shop": "s1"}, "blog", "it hangs")
-    assert hashes(BOTH) == {"blog": "b1", "shop": "s1"}
     faults.forget_rejection()
     assert faults.told == (None, "", "")
     assert faults.rejected is None
+
+
+def test_what_is_left_out_counts_as_run_for_a_round() -> None:
+    faults = Faults()
+    assert faults.leave_out(BOTH, "blog", None, "blog: it hangs")
+    found = faults.without(BOTH)
+    assert found is not None
+    assert faults.hashes(found) == faults.hashes(BOTH) == {"blog": "b1", "shop": "s1"}
+    faults.reject(found, "why")
+    assert faults.told[0] == {"blog": "b1", "shop": "s1"}

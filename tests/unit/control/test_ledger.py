@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -84,11 +85,29 @@ def test_a_damaged_entry_is_passed_over_and_the_next_change_goes_behind_it(tmp_p
     assert Ledger(tmp_path).write(found).number == 3
 
 
+def test_what_a_newer_version_has_added_is_passed_over(tmp_path: Path) -> None:
+    written = Ledger(tmp_path).write(FULL.with_lease("r1", 100.0))
+    path = tmp_path / "ledger" / "0000000001.json"
+    told = json.loads(path.read_text())
+    for part in (told, told["lease"], told["apps"]["blog"], told["apps"]["blog"]["deploys"][0], told["round"]):
+        part["newer"] = 3
+    path.write_text(json.dumps(told))
+    assert Ledger(tmp_path).read() == written
+
+
+def test_a_ledger_that_vanishes_is_no_empty_one(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.write(FULL)
+    shutil.rmtree(tmp_path / "ledger")
+    with pytest.raises(LedgerError, match="what runs goes on"):
+        ledger.read()
+
+
 def test_a_ledger_of_rubbish_is_told_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "ledger").mkdir()
     for number, text in enumerate(["", "[]", '{"apps": 3}', "[" * 100_000], 1):
         (tmp_path / "ledger" / f"{number:010d}.json").write_text(text)
-    with pytest.raises(LedgerError, match=r"ledger: none of its files can be understood"):
+    with pytest.raises(LedgerError, match=r"ledger: there is nothing in it that can be understood"):
         Ledger(tmp_path).read()
 
 

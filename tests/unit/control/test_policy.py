@@ -47,6 +47,11 @@ def importing(view: SlotView) -> SlotView:
     return replace(view, importing="blog")
 
 
+def loads(view: SlotView, for_s: float) -> SlotView:
+    """The same slot, which has been loading the app blog for so long."""
+    return replace(view, importing="blog", importing_s=for_s)
+
+
 def stopped(generation: int = 0, content: Content | None = None) -> SlotView:
     return SlotView(generation=generation, content=content)
 
@@ -70,6 +75,8 @@ TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
     ("cold, blog ended the worker", importing(stopped(1, NEW)), stopped(), "cold", [Blame("1", "a", "blog")]),
     ("cold, blog is another one now", importing(stopped(1, OLD)), stopped(), "cold", [Start("1", "a", NEW)]),
     ("steady, loading blog", importing(loading(1)), stopped(), "single", []),
+    ("slow, but another app each time", loads(loading(1, NEW, 9 * SWAP_LIMIT_S), 2.0), stopped(), "single", []),
+    ("swap, slow, another app each time", ready(1, OLD), loads(loading(2, NEW, 9 * SWAP_LIMIT_S), 2.0), "swapping", []),
     ("stuck in blog", importing(loading(1, NEW, SWAP_LIMIT_S)), stopped(), "single", [Blame("1", "a", "blog")]),
     ("blog crashes it once", importing(loading(1, failing=True)), stopped(), "single", []),
     ("blog ends it", importing(loading(1, NEW, CRASH_LIMIT_S, True)), stopped(), "single", [Blame("1", "a", "blog")]),

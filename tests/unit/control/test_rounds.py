@@ -6,7 +6,7 @@ import dataclasses
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from hedgerow.control.ledger import AppState, Deploy, State
 from hedgerow.control.rounds import NOT_READY, Passed, ReplicaView, advance, begin, fail, wanted
@@ -135,6 +135,7 @@ def test_after_a_round_a_rollback_goes_to_what_lived_before() -> None:
 
 
 @pytest.mark.parametrize("rejecting", [False, True])
+@settings(deadline=None)
 @given(data=st.data())
 def test_every_round_ends_all_old_or_all_new(rejecting: bool, data: st.DataObject) -> None:
     """Replicas that follow the ledger one address at a time, in any order: the round always ends, and uniformly."""
@@ -163,3 +164,30 @@ def test_every_round_ends_all_old_or_all_new(rejecting: bool, data: st.DataObjec
         assert {tuple(sorted(runs.items())) for one in addresses for runs in one} == {
             tuple(sorted(wanted(state).items()))
         }
+
+
+def test_a_failure_during_a_round_is_not_told_as_the_rounds_outcome() -> None:
+    state = fail(dataclasses.replace(rolling(blog="b2"), number=10), "blog", Deploy("b3", step="load", reason="no"))
+    new, old = runs(state), runs(BOTH)
+    ended = advance(state, [ReplicaView("r1", (new,))])
+    assert ended is not None
+    assert [(one.release, one.outcome) for one in ended.apps["blog"].deploys] == [("b3", "failed"), ("b2", "live")]
+    turned = advance(state, [ReplicaView("r1", (old,), rejected=new, reason="why")])
+    assert turned is not None
+    blog = turned.apps["blog"]
+    assert [(one.release, one.outcome, one.reason) for one in blog.deploys] == [
+        ("b3", "failed", "no"),
+        ("b2", "reverted", "why"),
+    ]
+    assert (blog.release, blog.refused) == ("b1", "b3")
+
+
+def test_many_failures_during_a_round_do_not_take_its_deploy_away() -> None:
+    state = dataclasses.replace(rolling(blog="b2"), number=10)
+    for number in range(20):
+        state = dataclasses.replace(
+            fail(state, "blog", Deploy(f"f{number}", step="load", reason="no")), number=11 + number
+        )
+    ended = advance(state, [ReplicaView("r1", (runs(state),))])
+    assert ended is not None
+    assert [one.release for one in ended.apps["blog"].deploys if one.outcome == "live"] == ["b2"]

@@ -1,0 +1,162 @@
+"""Two replicas that share a state: who holds the lease works, who was paused does nothing. Real ledgers, releases and
+trials; the workers of a replica are played by a view that follows what is wanted at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from control_support import COUNTER, drop
+
+from hedgerow.config import Settings
+from hedgerow.control import deploys, ledger
+from hedgerow.control.deploys import Deploys
+from hedgerow.control.faults import Faults
+from hedgerow.control.ledger import AppState, Ledger
+from hedgerow.control.orders import ROLLBACK, Orders
+from hedgerow.control.rounds import NOT_READY, ReplicaView
+
+LEASE_S = 1.0
+SLOW = "import time\ntime.sleep(1)\n" + COUNTER
+
+
+class Replica:
+    """One deployer's part."""
+
+    def __init__(self, base: Path, name: str) -> None:
+        run = base / name
+        run.mkdir(mode=0o700)
+        self.name = name
+        self.told: list[str] = []
+        self.deploys = Deploys(Settings(apps=base / "apps", state=base / "state", run=run, replica=name), self._log)
+
+    def _log(self, level: str, message: str, **more: object) -> None:
+        self.told.append(message)
+
+    @property
+    def view(self) -> ReplicaView:
+        wanted = self.deploys.wanted
+        return ReplicaView(self.name, (NOT_READY if wanted is None else Faults().hashes(wanted),))
+
+
+class Pair:
+    """Both, and what they share."""
+
+    def __init__(self, base: Path) -> None:
+        (base / "apps").mkdir()
+        (base / "state").mkdir()
+        self.apps, self.state = base / "apps", base / "state"
+        self.one, self.two = Replica(base, "one"), Replica(base, "two")
+
+    def step(self, *replicas: Replica) -> None:
+        """Each of these once; who is left out is silent."""
+        for replica in replicas:
+            replica.deploys.step([other.view for other in replicas])
+
+    def until(self, what: Callable[[], object], *replicas: Replica) -> None:
+        end = time.monotonic() + 20
+        while not what():
+            assert time.monotonic() < end, [self.one.told, self.two.told, self.ledger]
+            self.step(*replicas)
+            time.sleep(0.02)
+
+    @property
+    def ledger(self) -> ledger.State:
+        return Ledger(self.state).read()
+
+    def app(self, name: str = "count") -> AppState:
+        return self.ledger.apps.get(name, AppState())
+
+    def is_live(self, name: str = "count", times: int = 1) -> bool:
+        lived = [one for one in self.app(name).deploys if one.outcome == "live"]
+        return len(lived) == times and self.ledger.round is None
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    for module in (ledger, deploys):
+        monkeypatch.setattr(module, "LEASE_S", LEASE_S)
+    monkeypatch.setattr(deploys, "LOOK_S", 0.1)
+    monkeypatch.setattr(deploys, "MOVING_S", 0.1)
+    made = Pair(tmp_path)
+    try:
+        yield made
+    finally:
+        made.one.deploys.close()
+        made.two.deploys.close()
+
+
+def test_two_that_start_at_once_deploy_each_app_once_and_give_the_lease_back(pair: Pair) -> None:
+    for name in ("count", "late", "other"):
+        drop(pair.apps, name, COUNTER % name)
+    pair.until(lambda: all(pair.is_live(name) for name in ("count", "late", "other")), pair.one, pair.two)
+    pair.until(lambda: pair.ledger.lease is None, pair.one, pair.two)
+    assert pair.one.deploys.wanted == pair.two.deploys.wanted
+    assert all(len(pair.app(name).deploys) == 1 for name in ("count", "late", "other"))
+    number = pair.ledger.number
+    for _ in range(10):
+        pair.step(pair.one, pair.two)
+    assert pair.ledger.number == number, "nothing more to do"
+
+
+def test_a_holder_that_sleeps_past_its_lease_does_nothing_when_it_wakes(pair: Pair) -> None:
+    drop(pair.apps, "count", SLOW % "one")
+    pair.until(lambda: pair.ledger.lease is not None, pair.one)
+    pair.until(pair.is_live, pair.two)  # which waits until the lease is over
+    before = pair.ledger
+    assert before.lease is None or before.lease.holder == "two"
+    time.sleep(0.3)
+    pair.step(pair.one)
+    after = pair.ledger
+    assert after.apps == before.apps
+    assert not any("may be served" in line or "round" in line for line in pair.one.told)
+    pair.until(lambda: pair.ledger.lease is None, pair.one, pair.two)
+    assert len(pair.app().deploys) == 1
+
+
+def test_an_order_outlives_who_accepted_it(pair: Pair) -> None:
+    drop(pair.apps, "count", COUNTER % "one")
+    pair.until(pair.is_live, pair.one, pair.two)
+    first = pair.app().release
+    drop(pair.apps, "count", COUNTER % "two")
+    pair.until(lambda: pair.is_live(times=2), pair.one, pair.two)
+    pair.until(lambda: pair.ledger.lease is None, pair.one, pair.two)
+    given = Orders(pair.state)
+    drop(pair.apps, "other", SLOW % "other")  # so that the round waits a second for it
+    pair.until(lambda: pair.ledger.lease is not None and pair.ledger.lease.holder == "one", pair.one)
+    order = given.give(ROLLBACK, "count")
+
+    def accepted() -> bool:
+        found = given.get(order.number)
+        return found is not None and found.accepted > 0
+
+    pair.until(accepted, pair.one)
+    if pair.ledger.round is None:  # `one` is never heard of again
+        pair.until(lambda: pair.app().release == first, pair.two)
+
+    def answered() -> bool:
+        found = given.get(order.number)
+        return found is not None and found.done is not None
+
+    pair.until(answered, pair.two)
+    found = given.get(order.number)
+    assert found is not None
+    assert (found.done, found.answer) == (True, f"count: {first} is live")
+    assert [one.cause for one in pair.app().deploys] == ["rollback", "folder", "folder"]
+
+
+def test_what_a_rollback_left_behind_stays_refused_for_both(pair: Pair) -> None:
+    drop(pair.apps, "count", COUNTER % "one")
+    pair.until(pair.is_live, pair.one, pair.two)
+    drop(pair.apps, "count", COUNTER % "two")
+    pair.until(lambda: pair.is_live(times=2), pair.one, pair.two)
+    Orders(pair.state).give(ROLLBACK, "count")
+    pair.until(lambda: pair.is_live(times=3), pair.one, pair.two)
+    pair.until(lambda: pair.ledger.lease is None, pair.one, pair.two)
+    for _ in range(20):
+        pair.step(pair.one, pair.two)
+        time.sleep(0.02)
+    assert len(pair.app().deploys) == 3
