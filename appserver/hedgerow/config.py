@@ -45,7 +45,10 @@ class Settings:
     front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
     trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
     drain_s: float = _option(
-        6.5, "how long a draining worker serves; above nginx's upstream keepalive_timeout", "s", limits=(0, HOUR_S)
+        6.5, "how long a leaving worker serves; above nginx's upstream keepalive_timeout", "s", limits=(0, HOUR_S)
+    )
+    swap_drain_s: float = _option(
+        45.0, "how long a worker that another has taken over from serves what it has begun", "s", limits=(0, HOUR_S)
     )
     keepalive_s: float = _option(
         75.0, "how long an idle client connection is kept; above nginx's 5 s", "s", limits=(0.01, 24 * HOUR_S)

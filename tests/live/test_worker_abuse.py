@@ -77,7 +77,7 @@ def test_the_authority_of_an_absolute_target_counts_and_not_host(worker: Worker)
 @pytest.mark.parametrize("how", ["/drain", "/leave"])
 def test_an_upload_that_stops_does_not_keep_a_worker_from_its_end(tmp_path: Path, how: str) -> None:
     with listening() as listener:
-        worker = Worker(tmp_path, BOTH, listener, "a", settings={"DRAIN_S": 1.0})
+        worker = Worker(tmp_path, BOTH, listener, "a", settings={"DRAIN_S": 1.0, "SWAP_DRAIN_S": 1.0})
         with worker.connect() as sock:
             sock.sendall(b"PUT /engine/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
             while not worker.status()["in_flight"]:

@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..hosting.manifest import read_manifest
 from . import layout, releases
 from .command import run_hook
+from .folders import mark
 from .ledger import Deploy
 from .step import Outcome
 from .trial import sweep, try_release
@@ -103,14 +104,14 @@ class Attempts:
 
     def _try(self, attempt: Attempt, known: Collection[str]) -> Attempt:
         began = time.monotonic()
+        folder = self._settings.apps / attempt.app
         try:
-            folder = self._settings.apps / attempt.app
             release = releases.make(folder, self._settings.state)
-            if releases.scan(folder) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
-                return dataclasses.replace(attempt, void=True)
         except Exception as error:  # whatever one app is, the others are served
             reason = str(error) if isinstance(error, UserError) else f"{attempt.app}: {error!r}"
-            return attempt.after(Outcome("snapshot", reason))
+            return attempt.after(Outcome("snapshot", reason), void=mark(folder) != attempt.fingerprint)
+        if mark(folder) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
+            return dataclasses.replace(attempt, void=True)
         made = Outcome("snapshot", seconds={"snapshot": round(time.monotonic() - began, 3)})
         attempt = attempt.after(made, release=release.root.name)
         if attempt.release in known:

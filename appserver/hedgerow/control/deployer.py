@@ -93,7 +93,8 @@ class Deployer:
         seen = [self._observer.look(address, processes) for address in self.settings.addresses]
         self._follow(seen)
         views = tuple(one.view for one in seen)
-        actions = policy.decide(policy.Observation(views, self._wanted, self._faults.rejected))
+        drain_s = self.settings.swap_drain_s
+        actions = policy.decide(policy.Observation(views, self._wanted, self._faults.rejected, drain_s))
         for action in actions:
             self._act(action)
         self._tell(seen, processes, now)

@@ -79,8 +79,9 @@ class Deploys:
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way that wants a quick next step."""
-        return bool(len(self._attempts) or self._waiting or self._open or self.state.round or self._folders.moving)
+        """Whether something is under way, here or at who holds the lease, that wants a quick next step."""
+        ours = len(self._attempts) or self._waiting or self._open or self._folders.moving
+        return bool(ours or self.state.round or self.state.lease)
 
     def used(self) -> set[Path]:
         """The releases that the ledger refers to, and those that wait for a round."""

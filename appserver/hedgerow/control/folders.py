@@ -48,12 +48,14 @@ class Folders:
             folders = discover(self._apps)
         except OSError as error:
             raise UserError(f"{self._apps}: {error.strerror}; the folder of the apps is wanted") from error
-        found = {}
-        for folder in folders:
-            try:
-                found[folder.name] = releases.scan(folder)
-            except OSError as error:  # it went while we looked, or may not be read: making a release tells
-                found[folder.name] = f"{error.filename}: {error.strerror}"
-            except Exception as error:  # whatever one app is, the others are looked at
-                found[folder.name] = repr(error)
-        return found
+        return {folder.name: mark(folder) for folder in folders}
+
+
+def mark(folder: Path) -> str:
+    """The fingerprint of one app's folder as it is now; whatever the app is, this is told, others are looked at."""
+    try:
+        return releases.scan(folder)
+    except OSError as error:  # it went while we looked, or may not be read: making a release tells
+        return f"{error.filename}: {error.strerror}"
+    except Exception as error:
+        return repr(error)

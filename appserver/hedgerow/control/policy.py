@@ -25,10 +25,12 @@ from dataclasses import dataclass, field
 from .plan import Content, other_slot
 
 SWAP_LIMIT_S = 60.0
+# A worker that drains and says nothing: long enough for one that has just ended, or whose app lets nobody run.
+SILENT_LIMIT_S = 10.0
 # A worker that dies again and again while it loads the same app: long enough for supervisord's second try.
 CRASH_LIMIT_S = 3.0
-# A worker drains in a few seconds and then exits by itself; one that does not is stopped.
-DRAIN_LIMIT_S = 60.0
+# A worker drains and then exits by itself (`swap_drain_s`); one that does not is stopped, at the earliest then.
+DRAIN_MARGIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Observation:
     addresses: tuple[AddressView, ...]
     wanted: Content | None
     rejected: Content | None = None
+    drain_s: float = 45.0
 
 
 @dataclass(frozen=True)
@@ -245,9 +248,11 @@ def _draining(view: AddressView, seen: Observation, wanted: Content) -> list[Act
     """The older one goes. It must not go before the active one serves, and it must not stay for ever."""
     name, old = other_slot(view.active), view.other
     if old.going:
-        return [Stop(view.address, name)] if old.for_s >= DRAIN_LIMIT_S else []
-    if not old.ready:
-        return [Stop(view.address, name)]  # it crashed while it drained and was started again
+        return [Stop(view.address, name)] if old.for_s >= seen.drain_s + DRAIN_MARGIN_S else []
+    if old.failing:  # supervisord takes one that has drained within its first second for crashed, and starts it again
+        return [Stop(view.address, name)]
+    if not old.ready:  # it is busy and does not answer us, or it crashed while it drained and was started again
+        return [Stop(view.address, name)] if old.for_s >= SILENT_LIMIT_S else []
     return [Drain(view.address, name)] if view.current.ready else []
 
 

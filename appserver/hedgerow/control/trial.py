@@ -74,7 +74,7 @@ def sweep(run: Path) -> None:
 
 def _settings(settings: Settings, folder: Path) -> Settings:
     """The worker's: it leaves at once, and takes us for the front, which understands no interim answers either."""
-    return dataclasses.replace(settings, run=folder, drain_s=0.0, access_log=False, trust_front=True)
+    return dataclasses.replace(settings, run=folder, drain_s=0.0, swap_drain_s=0.0, access_log=False, trust_front=True)
 
 
 class _Trial:

@@ -163,6 +163,15 @@ class Exchange:
         """
         return self._over or self._client.gone()
 
+    def streams_events(self) -> bool:
+        """Whether what is being sent is a stream of server-sent events: it has no end of its own, each event is whole,
+        and its client comes again when it ends.
+        """
+        head = self.head
+        if head is None or self.complete or head.framing is not CHUNKED:
+            return False
+        return b"\r\ncontent-type: text/event-stream" in head.head.lower()
+
     # Steps of run.
 
     def _send_blocks(self, blocks: Iterable[bytes]) -> None:

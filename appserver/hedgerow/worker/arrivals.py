@@ -1,5 +1,6 @@
-"""Apps that a round is bringing and that this worker does not have yet: their requests are refused before entry, so
-that another address takes them, and nobody is told 404 of an app that has already answered somewhere.
+"""Apps that are wanted and that this worker does not have: their requests are refused before entry, so that another
+address takes them, and nobody is told 404 of an app that has already answered somewhere. Not only those of the round
+that is under way: a worker that drains may be asked when its round has ended.
 
 The ledger is written before any worker starts with the new app, so looking at it at the moment of a 404 is never too
 late. It is read anew only when its folder has changed, or has the next entry: some file systems tell times in seconds.
@@ -33,9 +34,10 @@ class Arrivals:
         self._ledger = Ledger(state)
         self._changed_ns = self._number = 0
         self._mounts = Mounts(())
+        self._known: dict[tuple[str, str], list[_Arrival]] = {}  # by app and release, which never changes
 
     def expects(self, raw_path: str, host: str) -> bool:
-        """Whether an app that a round is bringing will answer this path."""
+        """Whether an app that is wanted, and that we may not have yet, answers this path."""
         try:
             changed_ns = os.stat(self._ledger.folder).st_mtime_ns
         except OSError:  # no deployer has ever been here
@@ -50,13 +52,13 @@ class Arrivals:
         except LedgerError:  # the deployer tells
             return Mounts(())
         self._number = state.number
-        arriving = []
-        for name in state.round.changes if state.round else ():
-            release = state.apps[name].release if name in state.apps else ""
-            if release:
-                try:
-                    manifest = read_manifest(layout.code(self._state, name, release))
-                except UserError:  # it does not load, so it will not answer either
-                    continue
-                arriving.append(_Arrival(name, mount_of(name, manifest.mount, manifest.host)))
-        return Mounts(arriving)
+        wanted = [(name, app.release) for name, app in state.apps.items() if app.release]
+        self._known = {one: self._known.get(one) or self._arrival(*one) for one in wanted}
+        return Mounts([arrival for found in self._known.values() for arrival in found])
+
+    def _arrival(self, name: str, release: str) -> list[_Arrival]:
+        try:
+            manifest = read_manifest(layout.code(self._state, name, release))
+        except UserError:  # it does not load, so it will not answer either
+            return []
+        return [_Arrival(name, mount_of(name, manifest.mount, manifest.host))]

@@ -11,13 +11,14 @@ overtakes the answer.)
 from __future__ import annotations
 
 import _socket
+import contextlib
 from collections.abc import Callable
 from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 from ..errors import HttpError
 from ..http.request import NONE, Request
-from ..http.response import error_answer
+from ..http.response import LAST_CHUNK, error_answer
 from .clock import http_date
 from .transfer import INVITATION, NOTHING, Transfer
 
@@ -156,9 +157,10 @@ class Connection(Transfer):
             self.close(abort=True)
             return
         self.busy = False
+        self.answering = None
         self.until = 0.0
         reader = self.reader
-        if not keep or (self.server.draining and not reader.buffer):
+        if not keep:  # and never else, also while we drain: the client may send its next request this moment
             self._linger()
         elif not reader.body_done:
             self._skip_body()
@@ -274,6 +276,7 @@ class Connection(Transfer):
             return
         self.closed = self._eof = True
         self.busy = False
+        self.answering = None
         self._watcher.stop()
         self._watcher.close()
         self.reader.close()
@@ -284,6 +287,17 @@ class Connection(Transfer):
         if self._reading is not None or self._writing is not None:
             # In the hub, whoever calls this: the greenlet that waits never switches back to its caller.
             self._hub.loop.run_callback(self._wake_all)
+
+    def cut(self) -> None:
+        """The worker ends. An event stream ends as a whole one, so that its client comes again; any other answer that
+        is under way must not be taken for a complete one.
+        """
+        if self.answering is not None and self.answering.streams_events() and not self._torn:
+            with contextlib.suppress(OSError):
+                self._sock.send(LAST_CHUNK)
+            self.close()
+        else:
+            self.close(abort=self.busy)
 
     def drop_in_child(self) -> None:
         """After a fork: the connection is the parent's. Nothing is sent, the descriptor is closed."""

@@ -18,5 +18,5 @@ cdef class Router:
     @cython.locals(route=Route, target=Target, fields=dict)
     cdef _aim(self, Job job, str turn)
     cdef _refuse(self, Job job, str turn, refusal)
-    cdef _show(self, Job job, page)
+    cdef _show(self, Job job, page, double after_s=*)
     cdef _target(self, app)

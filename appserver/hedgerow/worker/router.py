@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # nginx sends a request that was answered with this to the other addresses; it is in no app's power to send it.
 SEND_ELSEWHERE = ("X-Accel-Redirect: @refused",)
 UNLIMITED = 10**9
+# A request of an app that arrives is kept for so long before it is sent elsewhere: the front moves it four times only,
+# and in turns that all requests share, so it may meet only addresses that do not have the app yet.
+ARRIVAL_S = 0.5
 
 
 class Router:
@@ -117,14 +120,15 @@ class Router:
         if turn == "1" and self._trust_front:
             # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
             job.own_headers += SEND_ELSEWHERE
-            self._show(job, ("503 Service Unavailable", [], b""))
+            arrives = refusal.cause == "starting" and not job.connection.server.draining  # else somebody has it by now
+            self._show(job, ("503 Service Unavailable", [], b""), ARRIVAL_S if arrives else 0.0)
         else:
             self._show(job, pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")))
 
-    def _show(self, job: Job, page: Page) -> None:
+    def _show(self, job: Job, page: Page, after_s: float = 0.0) -> None:
         shared = self._pages
         shared.gate.enter()
-        job.target = Target(shared.name, page_application(page), shared.context, shared.gate, shared.free)
+        job.target = Target(shared.name, page_application(page, after_s), shared.context, shared.gate, shared.free)
 
     def _target(self, app: HostedApp) -> Target:
         application: Application = app.application  # type: ignore[assignment]

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from time import monotonic
 from typing import Any
 
+import gevent
 from greenlet import greenlet
 
 from ..errors import HttpError
@@ -85,6 +86,7 @@ def _serve(job: Job, access: AccessLog) -> None:
     request_id.set(job.request_id)
     timing = partial(_timing_line, started) if target.server_timing else None
     exchange = Exchange(request, connection, http_date(), job.own_headers, timing, target.early_hints)
+    connection.answering = exchange
     body = _body(connection, request)
     environ = build(request, job.script_name, job.path_info, job.query, connection.peer)
     environ["hedgerow.request_id"] = job.request_id
@@ -147,10 +149,12 @@ def _body(connection: Connection, request: Request) -> Any:
     return BodyInput(connection.read_more)
 
 
-def page_application(page: Page) -> Application:
-    """A page as a WSGI application."""
+def page_application(page: Page, after_s: float = 0.0) -> Application:
+    """A page as a WSGI application, that answers after so long."""
 
     def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if after_s:
+            gevent.sleep(after_s)
         status, headers, body = page
         start_response(status, headers)
         return [body]

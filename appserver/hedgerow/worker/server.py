@@ -125,7 +125,7 @@ class Server:
     def close_all(self) -> None:
         """End every connection, busy or not."""
         for connection in list(self.connections):
-            connection.close(abort=connection.busy)
+            connection.cut()
         self._sweeper.stop()
 
     def _drop_in_child(self) -> None:

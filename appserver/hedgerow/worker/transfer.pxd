@@ -19,6 +19,7 @@ cdef class Transfer:
     cdef object _watcher
     cdef double _write_until
     cdef object _writing
+    cdef public object answering
     cdef readonly bint closed
     cdef readonly tuple peer
     cdef readonly RequestReader reader

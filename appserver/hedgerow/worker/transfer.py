@@ -15,6 +15,7 @@ from greenlet import getcurrent, greenlet
 
 from ..errors import HttpError
 from ..http.reader import RequestReader
+from ..pep3333.bridge import Exchange
 from .peer import has_gone
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Transfer:
     __slots__ = (
         "_begun", "_body_until", "_eof", "_expects", "_hub", "_keep", "_paused", "_read_until", "_reading", "_sock",
         "_torn", "_unread", "_watcher", "_write_until", "_writing",
-        "closed", "peer", "reader", "server", "until",
+        "answering", "closed", "peer", "reader", "server", "until",
     )
     # fmt: on
 
@@ -69,6 +70,7 @@ class Transfer:
             server.environ,
         )
         self.closed = False
+        self.answering: Exchange | None = None  # what is being sent
         self.until = 0.0
         self._sock = sock
         self._hub = server.hub

@@ -79,6 +79,7 @@ class Worker:
         self._streams = streams
         self._started = time.monotonic()
         self._done = Event()
+        self._end = float("inf")  # of what is still served, when we go
         self._host: Host | None = None
         self._server: Server | None = None
         self._control: Server | None = None
@@ -112,15 +113,16 @@ class Worker:
         if self.state == "ready" and self._server is not None:
             self.state = "draining"
             self._server.stop_accepting()
-            self._wait_for_end()
+            self._wait_for_end(max(self._settings.drain_s, self._settings.swap_drain_s))
 
     def leave(self) -> None:
         """The replica goes: like drain, and connects are refused from now on."""
         if self.state == "ready" and self._server is not None:
             self.state = "leaving"
             self._server.refuse_new()
-            self._wait_for_end()
-        # One that drains is on its way, and the listener belongs to the slot that has taken over.
+            self._wait_for_end(self._settings.drain_s)
+        elif self.state == "draining":  # on its way, but with less time; the listener belongs to who has taken over
+            self._end = min(self._end, time.monotonic() + self._settings.drain_s)
 
     def status(self) -> dict[str, Any]:
         """The facts for `hedgerow status`."""
@@ -141,13 +143,16 @@ class Worker:
             "apps": host.status() if host else [],
         }
 
-    def _wait_for_end(self) -> None:
+    def _wait_for_end(self, limit_s: float) -> None:
         self._log.tell("info", f"{self.state}: {self._server}")
-        gevent.spawn(self._watch_end)
+        self._end = time.monotonic() + limit_s
+        gevent.spawn(self._watch_end, time.monotonic() + self._settings.drain_s)
 
-    def _watch_end(self) -> None:
-        end = time.monotonic() + self._settings.drain_s
-        while self._server and self._server.connections and time.monotonic() < end:
+    def _watch_end(self, idle_until: float) -> None:
+        """Until the last request is answered. Idle connections are waited for only until the front has closed them."""
+        while self._server and self._server.connections and time.monotonic() < self._end:
+            if time.monotonic() >= idle_until and not self._server.access.in_flight:
+                break
             gevent.sleep(0.05)
         self._done.set()
 

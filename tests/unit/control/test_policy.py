@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hedgerow.control.plan import Content, other_slot
 from hedgerow.control.policy import (
     CRASH_LIMIT_S,
-    DRAIN_LIMIT_S,
+    DRAIN_MARGIN_S,
+    SILENT_LIMIT_S,
     SWAP_LIMIT_S,
     Action,
     Activate,
@@ -98,9 +99,17 @@ TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
     ("turning, active crashes", loading(1, OLD), ready(2), "turning", [Activate("1", "b"), Stop("1", "a")]),
     ("draining, not heard", ready(2), ready(1, OLD), "draining", [Drain("1", "b")]),
     ("draining", ready(2), going(1), "draining", []),
-    ("draining, too long", ready(2), going(1, OLD, DRAIN_LIMIT_S), "draining", [Stop("1", "b")]),
+    ("draining, too long", ready(2), going(1, OLD, 45.0 + DRAIN_MARGIN_S), "draining", [Stop("1", "b")]),
+    ("draining, gone in its first second", ready(2), loading(1, OLD, failing=True), "draining", [Stop("1", "b")]),
     ("draining, but the new one does not serve", loading(2), ready(1, OLD), "draining", []),
-    ("draining, crashed and was started again", ready(2), loading(1, OLD), "draining", [Stop("1", "b")]),
+    (
+        "draining, crashed and was started again",
+        ready(2),
+        loading(1, OLD, SILENT_LIMIT_S),
+        "draining",
+        [Stop("1", "b")],
+    ),
+    ("draining, does not answer just now", ready(2), loading(1, OLD), "draining", []),
 ]
 
 

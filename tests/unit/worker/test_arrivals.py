@@ -19,7 +19,7 @@ def release(state: Path, app: str, name: str, manifest: str = "") -> Passed:
     return Passed(app, Deploy(name))
 
 
-def test_an_app_is_expected_while_its_round_lasts(tmp_path: Path) -> None:
+def test_an_app_is_expected_from_its_round_on_until_it_is_removed(tmp_path: Path) -> None:
     ledger, arrivals = Ledger(tmp_path), Arrivals(tmp_path)
     assert not arrivals.expects("/blog/", "a"), "there is no ledger"
     ledger.write(ledger.read().with_app("old", AppState("1")))
@@ -28,10 +28,11 @@ def test_an_app_is_expected_while_its_round_lasts(tmp_path: Path) -> None:
     assert arrivals.expects("/blog/post/1", "a")
     assert arrivals.expects("/blog", "a")
     assert not arrivals.expects("/blogs/", "a")
-    assert not arrivals.expects("/old/", "a"), "it is no part of the round"
     ended = advance(rolling, [ReplicaView("r1", (wanted(rolling),))])
     assert ended is not None
     ledger.write(ended)
+    assert arrivals.expects("/blog/", "a"), "a worker that drains may be asked when its round has ended"
+    ledger.write(begin(ledger.read(), [Passed("blog", Deploy("", cause="removed"))]))
     assert not arrivals.expects("/blog/", "a")
 
 
