@@ -4,6 +4,7 @@ trials; the workers of a replica are played by a view that follows what is wante
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,3 +161,34 @@ def test_what_a_rollback_left_behind_stays_refused_for_both(pair: Pair) -> None:
         pair.step(pair.one, pair.two)
         time.sleep(0.02)
     assert len(pair.app().deploys) == 3
+
+
+def test_a_new_app_does_not_take_the_mount_of_one_that_runs(pair: Pair) -> None:
+    drop(pair.apps, "count", COUNTER % "one")
+    pair.until(pair.is_live, pair.one, pair.two)
+    drop(pair.apps, "aaa", 'mount = "/count"\n', file="app.toml")
+    drop(pair.apps, "aaa", COUNTER % "other")
+    pair.until(lambda: pair.app("aaa").trouble, pair.one, pair.two)
+    found = pair.app("aaa").trouble
+    assert found is not None
+    assert (found.step, "the mount /count belongs to count" in found.reason) == ("mount", True)
+    assert pair.one.deploys.wanted is not None
+    assert list(pair.one.deploys.wanted.apps) == ["count"]
+    drop(pair.apps, "aaa", 'mount = "/else"\n', file="app.toml")
+    pair.until(lambda: pair.is_live("aaa"), pair.one, pair.two)
+
+
+def test_an_emptied_folder_takes_nobody_down(pair: Pair) -> None:
+    for name in ("count", "other"):
+        drop(pair.apps, name, COUNTER % name)
+    pair.until(lambda: pair.is_live() and pair.is_live("other"), pair.one, pair.two)
+    pair.apps.rename(pair.apps.with_name("elsewhere"))
+    pair.apps.mkdir()
+    for _ in range(20):
+        pair.step(pair.one, pair.two)
+        time.sleep(0.05)
+    assert sorted(pair.ledger.apps) == ["count", "other"]
+    assert all(app.release for app in pair.ledger.apps.values())
+    shutil.copytree(pair.apps.with_name("elsewhere") / "count", pair.apps / "count")
+    pair.until(lambda: not pair.app("other").release, pair.one, pair.two)  # there is an app again, and this one is gone
+    assert pair.app().release

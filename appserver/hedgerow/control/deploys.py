@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..config import Settings
 from ..errors import UserError
+from ..hosting.claims import claim, conflict
 from . import layout, orders, rounds
 from .attempts import Attempt, Attempts
 from .folders import Folders
@@ -208,11 +209,15 @@ class Deploys:
         return made != fingerprint or release not in ("", self._app(name).release, self._app(name).refused)
 
     def _gone(self) -> list[str]:
-        """Apps of the ledger whose folders are no more. Those of a round are its business until it ends."""
+        """Apps of the ledger whose folders are no more. Those of a round are its business until it ends. All of
+        several at once are a folder that is not mounted rather than a wish: none is removed while it is empty.
+        """
         rolls = self.state.round.changes if self.state.round else {}
         known = [
             name for name, app in sorted(self.state.apps.items()) if (app.release or app.trouble) and name not in rolls
         ]
+        if len(known) > 1 and not self._folders.settled:
+            return []
         return [name for name in known if name not in self._waiting and self._folders.lacks(name)]
 
     def _remove(self, name: str) -> None:
@@ -244,9 +249,18 @@ class Deploys:
             self._begin_hook(attempt)
         elif attempt.unchanged:
             self._forget_trouble(attempt)
+        elif taken := self._conflict(name, attempt.release):
+            self._fail(attempt.after(Outcome("mount", taken)))
         else:
             self._log("info", f"{name}: the release {attempt.release} may be served", app=name)
             self._wait(Passed(name, attempt.deploy()), attempt.fingerprint)
+
+    def _conflict(self, name: str, release: str) -> str:
+        """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
+        wanted = rounds.wanted(self.state) | {one: w.passed.deploy.release for one, w in self._waiting.items()}
+        claims = {one: claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of}
+        new = claim(name, layout.code(self._settings.state, name, release))
+        return conflict(new, [one for one in claims.values() if one]) if new else ""
 
     def _forget_trouble(self, attempt: Attempt) -> None:
         """The folder holds again what is live."""

@@ -13,17 +13,8 @@ from pathlib import Path
 
 from ..control import layout
 from ..control.ledger import Ledger, LedgerError
-from ..errors import UserError
-from ..hosting.manifest import read_manifest
-from ..hosting.mounts import Mount, Mounts, mount_of
-
-
-class _Arrival:
-    """What routing wants to know of an app."""
-
-    def __init__(self, name: str, mount: Mount) -> None:
-        self.name = name
-        self.mount = mount
+from ..hosting.claims import Claim, claim
+from ..hosting.mounts import Mounts
 
 
 class Arrivals:
@@ -34,7 +25,7 @@ class Arrivals:
         self._ledger = Ledger(state)
         self._changed_ns = self._number = 0
         self._mounts = Mounts(())
-        self._known: dict[tuple[str, str], list[_Arrival]] = {}  # by app and release, which never changes
+        self._known: dict[tuple[str, str], Claim | None] = {}  # by app and release, which never changes
 
     def expects(self, raw_path: str, host: str) -> bool:
         """Whether an app that is wanted, and that we may not have yet, answers this path."""
@@ -53,12 +44,8 @@ class Arrivals:
             return Mounts(())
         self._number = state.number
         wanted = [(name, app.release) for name, app in state.apps.items() if app.release]
-        self._known = {one: self._known.get(one) or self._arrival(*one) for one in wanted}
-        return Mounts([arrival for found in self._known.values() for arrival in found])
+        self._known = {one: self._known.get(one) or self._claim(*one) for one in wanted}
+        return Mounts([found for found in self._known.values() if found is not None])
 
-    def _arrival(self, name: str, release: str) -> list[_Arrival]:
-        try:
-            manifest = read_manifest(layout.code(self._state, name, release))
-        except UserError:  # it does not load, so it will not answer either
-            return []
-        return [_Arrival(name, mount_of(name, manifest.mount, manifest.host))]
+    def _claim(self, name: str, release: str) -> Claim | None:
+        return claim(name, layout.code(self._state, name, release))
