@@ -62,7 +62,9 @@ def fill(driver: Chrome, values: dict[str, str]) -> None:
         field.send_keys(value)
     here = driver.find_element(By.TAG_NAME, "html")
     driver.find_element(By.CSS_SELECTOR, "form input[type=submit]").click()
-    wait_for(lambda: driver.find_element(By.TAG_NAME, "html") != here, "the form's answer is shown", within_s=10)
+    # Between two documents there is a moment without any.
+    shown = lambda: driver.find_elements(By.TAG_NAME, "html") not in ([], [here])  # noqa: E731
+    wait_for(shown, "the form's answer is shown", within_s=10)
 
 
 def text(driver: Chrome, selector: str = "body") -> str:
