@@ -13,6 +13,7 @@ from ..control import layout, orders
 from ..control.ledger import AppState, Deploy, Ledger, State
 from ..control.orders import Order, Orders
 from ..control.records import read_records
+from ..control.releases import kept
 from ..errors import HedgerowError, UserError
 from .options import setting
 from .printable import printable, table
@@ -58,7 +59,7 @@ def releases(app: str, state: Path | None) -> None:
     settings = Settings.from_env(state=state)
     known = _app(Ledger(settings.state).read(), app)
     rows = []
-    for name in _kept(settings, app):
+    for name in kept(settings.state, app):
         last = next((one for one in known.deploys if one.release == name), None)
         word = {known.release: "live", known.refused: "refused", known.previous: "previous"}.get(name, "")
         rows.append((name, word, _when(last.began) if last else "-", last.outcome if last else "-"))
@@ -121,15 +122,9 @@ def _app(ledger: State, app: str) -> AppState:
     return ledger.apps[app]
 
 
-def _kept(settings: Settings, app: str) -> list[str]:
-    home = settings.state / "releases" / app
-    found = [root for root in home.iterdir() if root.name[0] != "."] if home.is_dir() else []
-    return [root.name for root in sorted(found, key=lambda root: root.stat().st_mtime, reverse=True)]
-
-
 def _known(settings: Settings, app: str, release: str) -> str:
     """The whole name of a release that is told by its beginning."""
-    found = [name for name in _kept(settings, app) if name.startswith(release)]
+    found = [name for name in kept(settings.state, app) if name.startswith(release)]
     if len(found) != 1 or not layout.code(settings.state, app, found[0]).is_dir():
         raise UserError(f"{app}: {len(found) or 'no'} release{'s' if len(found) > 1 else ''} that begin with {release}")
     return found[0]

@@ -17,7 +17,7 @@ from ..hosting.claims import claim, conflict
 from . import layout, orders, rounds
 from .attempts import Attempt, Attempts
 from .folders import Folders
-from .ledger import LEASE_S, AppState, Deploy, Ledger, OutdatedError, Round, State
+from .ledger import LEASE_S, LIVE, AppState, Deploy, Ledger, OutdatedError, Round, State
 from .orders import Order, Orders
 from .plan import Content
 from .rounds import Passed, ReplicaView
@@ -166,9 +166,7 @@ class Deploys:
         for order in self._open:
             self._carry_out(order, any(view.draining for view in replicas))
         for name, fingerprint in self._news().items():
-            if (
-                self._attempts.fingerprint(name) is None
-            ):  # of one that runs, what comes is dropped, and then this is begun
+            if self._attempts.fingerprint(name) is None:  # else this is begun when that has come, and was dropped
                 self._waiting.pop(name, None)
                 known = self._app(name)
                 self._attempts.start(name, fingerprint, (known.release, known.refused))
@@ -243,8 +241,12 @@ class Deploys:
         if not attempt.outcome.ok:
             self._fail(attempt)
         self._made[name] = attempt.fingerprint, attempt.release
-        if not attempt.outcome.ok:
-            return
+        if attempt.outcome.ok:
+            self._go_on(attempt)
+
+    def _go_on(self, attempt: Attempt) -> None:
+        """Behind a trial, or a hook, that was passed."""
+        name = attempt.app
         if attempt.hook and self._app(name).hooked != attempt.release:
             self._begin_hook(attempt)
         elif attempt.unchanged:
@@ -258,17 +260,15 @@ class Deploys:
     def _conflict(self, name: str, release: str) -> str:
         """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
         wanted = rounds.wanted(self.state) | {one: w.passed.deploy.release for one, w in self._waiting.items()}
-        claims = {one: claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of}
+        claims = [claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of]
         new = claim(name, layout.code(self._settings.state, name, release))
-        return conflict(new, [one for one in claims.values() if one]) if new else ""
+        return conflict(new, filter(None, claims)) if new else ""
 
     def _forget_trouble(self, attempt: Attempt) -> None:
         """The folder holds again what is live."""
         app = self._app(attempt.app)
         if app.trouble and attempt.release == app.release:
-            back = dataclasses.replace(
-                attempt.deploy(), before=app.release, outcome=rounds.LIVE, number=self.state.number + 1
-            )
+            back = dataclasses.replace(attempt.deploy(), before=app.release, outcome=LIVE, number=self.state.number + 1)
             self._write(self.state.with_app(attempt.app, app.with_deploy(back, refused="")))
 
     def _fail(self, attempt: Attempt) -> None:
@@ -323,7 +323,7 @@ class Deploys:
             return order.answered(True, f"{name}: {release} runs already")
         if not layout.code(self._settings.state, name, release).is_dir():
             return order.answered(False, f"{name}: there is no release {release}")
-        if not any(one.release == release and one.outcome == rounds.LIVE for one in app.deploys):
+        if not any(one.release == release and one.outcome == LIVE for one in app.deploys):
             return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
         refused = self._made.get(name, ("", ""))[1] or app.release
         deploy = Deploy(release, cause=orders.ROLLBACK, began=time.time())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,3 +38,17 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def publish(made: Path, put: Callable[[Path], object], target: Path) -> None:
+    """Gives `target` its name, by `put`, when all below `made` is on the disk; returns when the name is, too.
+
+    Another replica may be faster with the same content: that is no error.
+    """
+    sync_tree(made)
+    try:
+        put(target)
+    except OSError:
+        if not os.path.lexists(target):
+            raise
+    sync_folder(target.parent)

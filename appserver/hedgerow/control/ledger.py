@@ -28,6 +28,7 @@ KEPT_DEPLOYS = 10  # of each app
 KEPT_LIVE = 2
 KEPT_NUMBERS = 50
 MAKING = ".new-"
+LIVE, FAILED, REVERTED = "live", "failed", "reverted"  # what becomes of a deploy
 _NAME = re.compile(r"([0-9]{10,})\.json")
 
 
@@ -82,12 +83,12 @@ class AppState:
     @property
     def trouble(self) -> Deploy | None:
         """The last deploy, if it came to nothing."""
-        return self.deploys[0] if self.deploys and self.deploys[0].outcome in ("failed", "reverted") else None
+        return self.deploys[0] if self.deploys and self.deploys[0].outcome in (FAILED, REVERTED) else None
 
     @property
     def previous(self) -> str:
         """What a rollback goes to: the last release that was live, other than the present one; '' for none."""
-        lived = [deploy.release for deploy in self.deploys if deploy.outcome == "live"]
+        lived = [deploy.release for deploy in self.deploys if deploy.outcome == LIVE]
         return next((release for release in lived if release not in ("", self.release)), "")
 
     def with_deploy(self, deploy: Deploy, **changes: Any) -> AppState:
@@ -95,7 +96,7 @@ class AppState:
         lived last, and one that rolls, stay: many failures in a row must not take away what a rollback goes to.
         """
         deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys))
-        lived = [one for one in deploys if one.outcome == "live"][:KEPT_LIVE]
+        lived = [one for one in deploys if one.outcome == LIVE][:KEPT_LIVE]
         rolls = [one for one in deploys if not one.outcome]
         kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in (*lived, *rolls))
         return dataclasses.replace(self, deploys=kept, **changes)
@@ -183,7 +184,7 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"{self.folder}: {error.strerror}") from error
         try:
-            self._create(number, json.dumps(_to_json(written), indent=1))
+            self._create(number, json.dumps(dataclasses.asdict(written), indent=1))
         except FileExistsError:
             raise OutdatedError(f"{self._path(number)} is there already") from None
         except OSError as error:
@@ -216,7 +217,7 @@ class Ledger:
             os.fsync(file.fileno())
             os.chmod(file.name, 0o644)
             os.link(file.name, self._path(number))
-        descriptor = os.open(self.folder, os.O_RDONLY)
+        descriptor = os.open(self.folder, os.O_RDONLY)  # not by durable.py: workers import us, and not ctypes
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -231,10 +232,6 @@ class Ledger:
             for path in self.folder.glob(f"{MAKING}*"):
                 if path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)
-
-
-def _to_json(state: State) -> dict[str, Any]:
-    return dataclasses.asdict(state)
 
 
 def _from_json(told: Mapping[str, Any]) -> State:

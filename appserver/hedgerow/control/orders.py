@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ledger import AppState
+from .ledger import LIVE, AppState
 from .plan import write_json
 
 DEPLOY, ROLLBACK = "deploy", "rollback"
@@ -47,6 +47,7 @@ class Orders:
 
     def __init__(self, state: Path) -> None:
         self._folder = state / "orders"
+        self._closed: dict[str, float] = {}  # files that have nothing more to say, and when the orders were given
 
     def give(self, what: str, app: str, release: str = "") -> Order:
         """A new order. May raise OSError."""
@@ -73,12 +74,18 @@ class Orders:
         except OSError:
             return []
         found = []
+        closed, self._closed = self._closed, {}
         for name in names:
-            order = self.get(name.removesuffix(".json"))
-            if order is not None and order.done is None:
-                found.append(order)
-            elif order is None or order.given < time.time() - FORGOTTEN_S:
+            if name not in closed:
+                order = self.get(name.removesuffix(".json"))
+                if order is not None and order.done is None:
+                    found.append(order)
+                    continue
+                closed[name] = 0.0 if order is None else order.given
+            if closed[name] < time.time() - FORGOTTEN_S:
                 self.remove(name.removesuffix(".json"))
+            else:
+                self._closed[name] = closed[name]
         return found
 
     def remove(self, number: str) -> None:
@@ -96,7 +103,7 @@ def outcome(order: Order, app: AppState) -> Order | None:
             continue
         if order.what == ROLLBACK and (deploy.cause, deploy.release) != (ROLLBACK, order.release):
             continue
-        if deploy.outcome == "live":
+        if deploy.outcome == LIVE:
             return order.answered(True, f"{order.app}: {deploy.release} is live")
         return order.answered(False, f"{order.app}: {deploy.outcome} at {deploy.step}: {deploy.reason}")
     return None

@@ -23,8 +23,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
 from ..hosting.manifest import read_manifest
-from . import bytecode, durable, ignore, seeds, tree
-from .layout import import_name
+from . import bytecode, durable, ignore, layout, seeds, tree
 
 DATA_FOLDERS = ("instance", "data", "media")
 DATA_FILES = ("db.sqlite3",)
@@ -106,14 +105,14 @@ def _try_make(folder: Path, state: Path) -> Release | None:
     names = data_names(folder)
     _check_places(folder, names)
     wanted = tree.digest(folder, names)
-    home = state / "releases" / app
-    release = Release(app, home / wanted, home / wanted / import_name(app))
+    code = layout.code(state, app, wanted)
+    release = Release(app, code.parent, code)
     _seed(folder, state / "data" / app, names)
     if release.root.exists():
         os.utime(release.root)  # used now: pruning counts from here
         return release
-    home.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=MAKING, dir=home))
+    release.root.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=MAKING, dir=release.root.parent))
     try:
         code = made / release.code.name
         _copy(folder, code, names)
@@ -122,21 +121,11 @@ def _try_make(folder: Path, state: Path) -> Release | None:
         bytecode.compile_tree(code, release.code)
         _link_data(made, code, state / "data" / app, release, names)
         _close(made)
-        _publish(made, release.root)
+        durable.publish(made, made.rename, release.root)
     finally:
         if made.exists():
             remove(made)
     return release
-
-
-def _publish(made: Path, root: Path) -> None:
-    durable.sync_tree(made)
-    try:
-        made.rename(root)
-    except OSError:
-        if not root.exists():  # otherwise another replica was faster, with the same content
-            raise
-    durable.sync_folder(root.parent)
 
 
 def _seed(folder: Path, data: Path, names: Iterable[str]) -> None:
@@ -212,10 +201,21 @@ def superfluous(found: Iterable[Found], referred: Collection[str], oldest: float
     Never one that is referred to: by a worker that serves, starts or drains, as the one to go back to, by a recent
     record. Never the newest few, nor one that was made or asked for since `oldest`: its user may not have said so yet.
     """
-    newest = sorted((one for one in found if one.is_whole), key=lambda one: one.used_at, reverse=True)
-    spare = [one for one in newest[KEPT:] if one.root.name not in referred]
+    found = list(found)
+    spare = [one for one in newest_first(found)[KEPT:] if one.root.name not in referred]
     halves = [one for one in found if not one.is_whole]
     return [one.root for one in (*spare, *halves) if one.used_at < oldest]
+
+
+def newest_first(found: Iterable[Found]) -> list[Found]:
+    """The releases of an app, by when they were made or asked for."""
+    return sorted((one for one in found if one.is_whole), key=lambda one: one.used_at, reverse=True)
+
+
+def kept(state: Path, app: str) -> list[str]:
+    """The names of an app's releases, the newest first."""
+    home = state / "releases" / app
+    return [one.root.name for one in newest_first(_found(home))] if home.is_dir() else []
 
 
 def _found(home: Path) -> list[Found]:

@@ -14,10 +14,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .ledger import AppState, Deploy, Round, State
+from .ledger import FAILED, LIVE, REVERTED, AppState, Deploy, Round, State
 
 ROLLING, REVERTING = "rolling", "reverting"
-LIVE, FAILED, REVERTED = "live", "failed", "reverted"
 
 Releases = Mapping[str, str]
 NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from . import durable, tree
@@ -39,10 +38,10 @@ def seed(source: Path | None, target: Path) -> None:
             shutil.copytree(source, copy, copy_function=_copy_inner)
             for parent, _, _ in os.walk(copy):
                 os.chmod(parent, 0o755)  # noqa: S103 - seeds may be read-only, data must not be; nginx reads it
-            _publish(copy, copy.rename, target)
+            durable.publish(copy.parent, copy.rename, target)
         else:
             copy_file(str(source), str(copy))
-            _publish(copy, lambda place: os.link(copy, place), target)
+            durable.publish(copy.parent, lambda place: os.link(copy, place), target)
 
 
 def copy_file(source: str, target: str) -> None:
@@ -55,13 +54,3 @@ def _copy_inner(source: str, target: str) -> None:
         copy_file(source, target)
     except OSError as error:  # copytree keeps no more of it than a text
         raise SeedError(error) from error
-
-
-def _publish(copy: Path, put: Callable[[Path], object], target: Path) -> None:
-    durable.sync_tree(copy.parent)
-    try:
-        put(target)
-    except OSError:
-        if not os.path.lexists(target):  # otherwise another replica was faster
-            raise
-    durable.sync_folder(target.parent)
