@@ -201,6 +201,19 @@ def stack(workers: int = 2, **environ: str) -> Iterator[Stack]:
         shutil.rmtree(base)
 
 
+@contextlib.contextmanager
+def ends_well(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Until the end of the block; then it must end well when it is asked to by Ctrl-C. Nothing of it is left."""
+    try:
+        yield
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 @dataclass
 class Load:
     """Threads that send GET and POST with ids through the front until told to stop, and what came of it."""

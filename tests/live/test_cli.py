@@ -15,7 +15,20 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from control_support import COUNTER, HEDGEROW, Load, Stack, descendants, drop, free_port, get, is_alive, stack, until
+from control_support import (
+    COUNTER,
+    HEDGEROW,
+    Load,
+    Stack,
+    descendants,
+    drop,
+    ends_well,
+    free_port,
+    get,
+    is_alive,
+    stack,
+    until,
+)
 
 FLASK = """
 import os, sqlite3
@@ -74,14 +87,8 @@ def serving(tmp_path: Path, *arguments: str, cwd: Path | None = None) -> Iterato
     command = [*HEDGEROW, "serve", *arguments, "--state", str(tmp_path / "state")]
     with (tmp_path / "serve.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd)
-    try:
+    with ends_well(process):
         yield process
-        process.send_signal(signal.SIGINT)
-        assert process.wait(15) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def test_serve_a_folder(tmp_path: Path) -> None:

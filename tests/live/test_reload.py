@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from control_support import HEDGEROW, drop, free_port, get, until
+from control_support import HEDGEROW, drop, ends_well, free_port, get, until
 from worker_support import serving as worker_serving
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -99,15 +99,9 @@ def served(base: Path, *arguments: str, **environ: str) -> Iterator[Served]:
             stdout=log,
             stderr=log,
         )
-        try:
+        with ends_well(process):
             until(lambda: get(here.port, "/shop/") == (200, b"version 0"), 15, "it answers")
             yield here
-            process.send_signal(signal.SIGINT)
-            assert process.wait(15) == 0
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
 
 
 @pytest.mark.parametrize("count", [4, pytest.param(20, marks=pytest.mark.slow)])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from . import engine as docker
+from .deploys import Deploys
 
 SAMPLES = sorted(folder for folder in (docker.ROOT / "apps").iterdir() if (folder / "app.py").exists())
 
@@ -50,3 +51,11 @@ def stack(idle_stack: docker.Stack, request: pytest.FixtureRequest) -> docker.St
     """The module's stack, healthy, with `REPLICAS` of the module or two replicas."""
     idle_stack.up(getattr(request.module, "REPLICAS", 2))
     return idle_stack
+
+
+@pytest.fixture
+def deploys(stack: docker.Stack) -> Deploys:
+    """The deploys of the module's stack, from a moment when nothing of them is under way."""
+    found = Deploys(stack)
+    found.wait_named_state()
+    return found

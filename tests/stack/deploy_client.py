@@ -154,6 +154,11 @@ class Clients:
         return Outcome(**json.loads(printed))
 
 
+def told(outcome: Outcome) -> str:
+    """For who reads the figures of a run."""
+    return f"{outcome.requests} requests, {outcome.failed} failed, the longest took {outcome.longest_s:.2f} s"
+
+
 @contextmanager
 def clients(port: int, path: str, **kinds: int) -> Iterator[Clients]:
     """So many clients of each kind; `slow_answer=2` are two of `slow-answer`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .deploy_client import Outcome, clients
+from .deploy_client import clients, told
 from .deploys import SAMPLE, Deploys, change, sample
 from .engine import Stack, family, init_pid, inspect, wait_for
 from .footprint import command_line
@@ -28,17 +28,6 @@ SWAP_S = 2.0  # from a deploy's begin to the end of its round
 NOTICED_S = 0.5  # a record that is older may not tell of a kill
 VICTIMS = ("deployer", "worker", "init")  # a replica's init is its supervisord
 HOOK = "[deploy]\nbefore = \"sh -c 'echo run >> data/hooks'\"\n"
-
-
-@pytest.fixture
-def deploys(stack: Stack) -> Deploys:
-    found = Deploys(stack)
-    found.wait_named_state()
-    return found
-
-
-def told(outcome: Outcome) -> str:
-    return f"{outcome.requests} requests, {outcome.failed} failed, the longest took {outcome.longest_s:.2f} s"
 
 
 def replica_of(container: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from .deploy_client import Outcome, clients
+from .deploy_client import clients, told
 from .deploys import SAMPLE, Deploys, change, replace, sample
 from .engine import Stack
 
@@ -46,17 +46,6 @@ app = Flask(__name__)
 def hello() -> str:
     return "hello"
 """
-
-
-@pytest.fixture
-def deploys(stack: Stack) -> Deploys:
-    found = Deploys(stack)
-    found.wait_named_state()
-    return found
-
-
-def told(outcome: Outcome) -> str:
-    return f"{outcome.requests} requests, {outcome.failed} failed, the longest took {outcome.longest_s:.2f} s"
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(2400)])])

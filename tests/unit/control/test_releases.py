@@ -15,19 +15,6 @@ from hedgerow.control import layout, releases, tree
 from hedgerow.errors import UserError
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    app = tmp_path / "apps" / "blog"
-    app.mkdir(parents=True)
-    (app / "app.py").write_text("application = None\n")
-    return app
-
-
 def files(root: Path) -> set[str]:
     """All that was copied; bytecode was not."""
     found = (path for path in root.rglob("*") if not path.is_dir() and not path.is_symlink())

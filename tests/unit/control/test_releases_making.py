@@ -24,19 +24,6 @@ from hedgerow.hosting.manifest import Manifest
 NOBODY = 65534
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    app = tmp_path / "apps" / "blog"
-    app.mkdir(parents=True)
-    (app / "app.py").write_text("application = None\n")
-    return app
-
-
 def left_behind(state: Path) -> list[Path]:
     """Everything of releases and data but what a whole release has."""
     return [*state.glob("releases/*/.*"), *state.glob("data/*/.*")]
