@@ -9,12 +9,13 @@ cdef class Router:
     cdef object _host
     cdef Mounts _mounts
     cdef bint _trust_front
-    cdef object _arrivals
+    cdef object _absent
     cdef bint _show_errors
     cdef object _apps
     cdef Target _pages
     cdef dict _targets
 
+    cpdef bint look(self) except? -1
     @cython.locals(route=Route, target=Target, fields=dict)
     cdef _aim(self, Job job, str turn)
     cdef _refuse(self, Job job, str turn, refusal)

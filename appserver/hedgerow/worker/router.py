@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..config import Settings
 from ..errors import RefusedError
@@ -16,12 +16,12 @@ from ..hosting.app import HostedApp
 from ..hosting.failure import Failure
 from ..hosting.gate import Gate
 from ..hosting.host import Host
-from ..hosting.mounts import Redirect
+from ..hosting.mounts import Mounted, Mounts, Redirect
 from ..hosting.pages import Page
 from ..http.request import Request
 from ..middleware.forwarded import Forwarded
 from ..pep3333.bridge import Application
-from .arrivals import Arrivals
+from .absent import AbsentApp, AbsentApps
 from .connection import Connection
 from .job import Job, Target
 from .log import quote
@@ -45,11 +45,20 @@ class Router:
         self._host = host
         self._mounts = host.mounts
         self._trust_front = settings.trust_front
-        self._arrivals = Arrivals(settings.state)
+        self._absent = AbsentApps(settings.state, host.apps.values())
         self._show_errors = settings.show_errors and not settings.trust_front  # behind the front never
         self._apps = settings.apps
         self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
-        self._targets = {app.name: self._target(app) for app in host.apps.values() if app.application is not None}
+        self._targets: dict[Mounted, Target] = {
+            app: self._target(app) for app in host.apps.values() if app.application is not None
+        }
+
+    def look(self) -> bool:
+        """Mount what the ledger tells of apps that are not loaded here. Whether it has changed."""
+        changed = self._absent.look()
+        if changed:
+            self._mounts = Mounts([*self._host.apps.values(), *self._absent.all], self._host.apps)
+        return changed
 
     def __call__(self, server: Server, connection: Connection, request: Request) -> Job:
         fields = request.fields
@@ -74,18 +83,18 @@ class Router:
         """Choose the job's target: an app that lets it in, or a page of ours."""
         fields = job.request.fields
         accept = fields.get("HTTP_ACCEPT", "")
-        route = self._mounts.route(job.path_info, fields.get("HTTP_HOST", ""))
-        if route is None and self._arrivals.expects(job.path_info, fields.get("HTTP_HOST", "")):
-            self._refuse(job, turn, RefusedError("starting"))
-            return
+        host = fields.get("HTTP_HOST", "")
+        route = self._mounts.route(job.path_info, host)
+        if route is None and self.look():
+            route = self._mounts.route(job.path_info, host)
         if route is None:
             listed = job.path_info == "/" and job.request.method in ("GET", "HEAD")
-            self._show(job, pages.index(self._host.apps.values(), accept) if listed else pages.not_found(accept))
+            self._show(job, pages.index(self._listed(), accept) if listed else pages.not_found(accept))
             return
-        target = self._targets.get(route.app.name)
+        target = self._targets.get(route.app)
         redirect = route.redirect(job.request.method, job.query)
         if target is None:
-            self._show(job, self._down(self._host.apps[route.app.name], accept))
+            self._answer_for(job, turn, cast("HostedApp | AbsentApp", route.app), accept)
         elif redirect is not None:
             self._show(job, _redirect_page(redirect))
         elif target.gate.enter():
@@ -95,11 +104,19 @@ class Router:
         else:
             self._refuse(job, turn, RefusedError("full"))
 
-    def _down(self, app: HostedApp, accept: str) -> Page:
+    def _listed(self) -> list[HostedApp | AbsentApp]:
+        absent = {app.name: app for app in self._absent.all if app.error is not None}
+        return [found for _, found in sorted((absent | self._host.apps).items())]
+
+    def _answer_for(self, job: Job, turn: str, app: HostedApp | AbsentApp, accept: str) -> None:
+        """For an app that is not here: it is down, or another address has it."""
+        if app.error is None:
+            self._refuse(job, turn, RefusedError("starting"))
+            return
         shown = None
-        if self._show_errors and app.error is not None:
+        if self._show_errors and isinstance(app, HostedApp):
             shown = failure.as_edited(app.error, app.folder, self._edited(app))
-        return pages.app_down(app.name, accept, shown)
+        self._show(job, pages.app_down(app.name, accept, shown))
 
     def _edited(self, app: HostedApp) -> Path:
         """The folder that the app's author edits: a release is a copy of it, `module:callable` is not copied."""

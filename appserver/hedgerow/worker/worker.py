@@ -36,6 +36,7 @@ from .server import Server, environ_extra
 from .streams import Streams
 
 FLUSH_S = 1.0
+LOOK_S = 0.2  # shorter than any worker's start
 # The kernel takes the double. By itself it would let it grow to 4 MiB, more than a core's cache, and each byte would go
 # to memory and back on its way to the client (answers of 10 MiB: 2,200 us of CPU instead of 1,400).
 SEND_BUFFER_BYTES = 262_144
@@ -91,6 +92,7 @@ class Worker:
         name, port = _name_of(listener)
         environ = base_environ(name, port, self._streams.errors, environ_extra(settings, self._address, self._slot))
         router = Router(host, settings)
+        router.look()
         self._server = Server(listener, environ, router, settings, self._log, self._streams, settings.access_log)
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look at it again
@@ -100,6 +102,7 @@ class Worker:
         self._control = self._open_control()
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self.leave)
+        gevent.spawn(self._look_around, router)
         self._log.tell("info", f"ready: {self}")
         self._done.wait()
         self._close()
@@ -142,6 +145,12 @@ class Worker:
             "log_dropped": self._log.dropped,
             "apps": host.status() if host else [],
         }
+
+    def _look_around(self, router: Router) -> None:
+        """So that an app which arrives below another's mount is known here before any worker answers for it."""
+        while True:
+            gevent.sleep(LOOK_S)
+            router.look()
 
     def _wait_for_end(self, limit_s: float) -> None:
         self._log.tell("info", f"{self.state}: {self._server}")
