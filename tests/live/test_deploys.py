@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import threading
+import time
 from pathlib import Path
 
 from control_support import COUNTER, Load, Stack, drop, get, stack, until
@@ -68,6 +70,46 @@ def test_broken_releases_leave_what_runs_untouched_and_are_told_in_one_sentence(
             until(lambda: b"two" in counts.answers, 15, "the mended app answers")
         assert (counts.failed, others.failed) == ([], [])
         assert (counts.answers, others.answers) == ({b"one", b"two"}, {b"other"})
+
+
+def test_new_and_broken_folders_below_an_app_at_the_root() -> None:
+    """A new app is never answered by the one at the root behind its first answer; a folder that never lived starts no
+    worker, and is told.
+    """
+    with stack(workers=3) as here:
+        fill(here.apps / "site", {"app.py": COUNTER % "site", "app.toml": 'mount = "/"\n'})
+        here.up()
+        workers = [here.worker(number) for number in range(3)]
+        assert get(here.port, "/bad/") == (200, b"site")
+        drop(here.apps, "bad", "application(\n")
+        until(lambda: last(here, "bad")["outcome"] == "failed", 15, "it is refused")
+        until(lambda: all(get(here.port, "/bad/")[0] == 503 for _ in range(9)), 5, "it is down at all addresses")
+        assert b"bad is down" in get(here.port, "/bad/")[1]
+        states = {"bad": "down", "site": "up"}
+        until(lambda: {app["name"]: app["state"] for app in here.status()["apps"]} == states, 5, "status tells")
+        assert [here.worker(number) for number in range(3)] == workers
+        heard: list[tuple[float, float, bytes]] = []
+        ended = threading.Event()
+
+        def ask() -> None:
+            while not ended.is_set():
+                began = time.monotonic()
+                body = get(here.port, "/new/")[1]
+                heard.append((began, time.monotonic(), body))
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        drop(here.apps, "new", COUNTER % "new")
+        until(lambda: last(here, "new")["outcome"] == "live", 20, "its round is over")
+        ended.set()
+        for thread in threads:
+            thread.join()
+    first = min(end for _, end, body in heard if body == b"new")
+    behind = [body for began, _, body in heard if began > first]
+    print(f"{len(behind)} answers between the first and the end of the round")
+    assert len(behind) > 10
+    assert set(behind) == {b"new"}
 
 
 def test_history_rollback_and_deploy_by_order() -> None:
@@ -142,6 +184,8 @@ def test_a_stack_that_is_started_again_serves_the_last_good_releases() -> None:
         drop(here.apps, "count", COUNTER % "one")
         drop(here.apps, "gone", COUNTER % "gone")
         here.up()
+        assert get(here.port, "/gone/?1", "POST") == (200, b"gone")
+        assert "DATA WITHOUT AN APP" not in here.run("status").stdout
         fill(here.apps / "count", {"app.py": RAISES})
         until(lambda: last(here, "count")["outcome"] == "failed", 15, "it is refused")
         assert here.stop(signal.SIGTERM) == 0
@@ -152,7 +196,9 @@ def test_a_stack_that_is_started_again_serves_the_last_good_releases() -> None:
         assert get(here.port, "/count/") == (200, b"one")
         until(lambda: get(here.port, "/gone/")[0] == 404, 15, "what was removed meanwhile goes")
         until(lambda: last(here, "gone")["outcome"] == "live", 5, "its removal has ended")
-        assert (here.state / "data" / "gone").is_dir()
+        assert (here.state / "data" / "gone" / "data" / "ids").read_text() == "1\n"
+        assert here.status()["data_without_app"] == {"gone": f"{here.state}/data/gone"}
+        assert "DATA WITHOUT AN APP" in here.run("status").stdout
         assert f"its data: {here.state}/data/gone" in here.run("releases", "gone").stdout
 
 

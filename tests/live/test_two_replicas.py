@@ -13,7 +13,7 @@ import pytest
 from control_support import COUNTER, drop
 
 from hedgerow.config import Settings
-from hedgerow.control import deploys, ledger
+from hedgerow.control import candidates, deploys, ledger
 from hedgerow.control.deploys import Deploys
 from hedgerow.control.faults import Faults
 from hedgerow.control.ledger import AppState, Ledger
@@ -27,12 +27,12 @@ SLOW = "import time\ntime.sleep(1)\n" + COUNTER
 class Replica:
     """One deployer's part."""
 
-    def __init__(self, base: Path, name: str) -> None:
+    def __init__(self, base: Path, name: str, apps: str = "apps") -> None:
         run = base / name
-        run.mkdir(mode=0o700)
+        run.mkdir(mode=0o700, exist_ok=True)
         self.name = name
         self.told: list[str] = []
-        self.deploys = Deploys(Settings(apps=base / "apps", state=base / "state", run=run, replica=name), self._log)
+        self.deploys = Deploys(Settings(apps=base / apps, state=base / "state", run=run, replica=name), self._log)
 
     def _log(self, level: str, message: str, **more: object) -> None:
         self.told.append(message)
@@ -40,7 +40,8 @@ class Replica:
     @property
     def view(self) -> ReplicaView:
         wanted = self.deploys.wanted
-        return ReplicaView(self.name, (NOT_READY if wanted is None else Faults().hashes(wanted),))
+        runs = NOT_READY if wanted is None else Faults().hashes(wanted)
+        return ReplicaView(self.name, (runs,), folders=self.deploys.folders)
 
 
 class Pair:
@@ -80,8 +81,8 @@ class Pair:
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     for module in (ledger, deploys):
         monkeypatch.setattr(module, "LEASE_S", LEASE_S)
-    monkeypatch.setattr(deploys, "LOOK_S", 0.1)
-    monkeypatch.setattr(deploys, "MOVING_S", 0.1)
+    monkeypatch.setattr(candidates, "LOOK_S", 0.1)
+    monkeypatch.setattr(candidates, "MOVING_S", 0.1)
     made = Pair(tmp_path)
     try:
         yield made
@@ -192,3 +193,26 @@ def test_an_emptied_folder_takes_nobody_down(pair: Pair) -> None:
     shutil.copytree(pair.apps.with_name("elsewhere") / "count", pair.apps / "count")
     pair.until(lambda: not pair.app("other").release, pair.one, pair.two)  # there is an app again, and this one is gone
     assert pair.app().release
+
+
+def test_two_that_see_different_folders_do_not_deploy_in_turns(pair: Pair) -> None:
+    elsewhere = pair.apps.with_name("elsewhere")
+    elsewhere.mkdir()
+    pair.two.deploys.close()
+    pair.two = Replica(pair.apps.parent, "two", "elsewhere")
+    drop(pair.apps, "count", COUNTER % "here")
+    drop(elsewhere, "count", COUNTER % "there")
+    drop(elsewhere, "only", COUNTER % "there")
+    pair.until(lambda: pair.is_live("count", 2) and pair.is_live("only"), pair.one, pair.two)
+    pair.until(lambda: pair.ledger.lease is None, pair.one, pair.two)
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        pair.step(pair.one, pair.two)
+        time.sleep(0.02)
+    assert (len(pair.app("count").deploys), len(pair.app("only").deploys)) == (2, 1)
+    assert pair.ledger.lease is None
+    drop(pair.apps, "count", COUNTER % "newer")
+    pair.until(lambda: pair.is_live("count", 3), pair.one, pair.two)
+    shutil.rmtree(elsewhere / "only")
+    pair.until(lambda: not pair.app("only").release, pair.one, pair.two)
+    assert pair.app("count").release

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ def status(as_json: bool, state: Path | None) -> None:
     """Show the apps with their last error, the addresses, and all replicas."""
     settings = Settings.from_env(state=state)
     records = read_records(settings.state)
-    apps = apps_of(records, _failed(settings.state))
+    ledger = Ledger(settings.state).read()
+    apps = apps_of(records, {name: app.trouble for name, app in ledger.apps.items() if app.trouble})
+    kept = _kept_data(settings.state, {name for name, app in ledger.apps.items() if app.release or app.trouble})
     if as_json:
-        json.dump({"replicas": records, "apps": apps}, sys.stdout, indent=1)
+        json.dump({"replicas": records, "apps": apps, "data_without_app": kept}, sys.stdout, indent=1)
         click.echo()
         sys.exit(0 if records else 1)
     if not records:
@@ -37,11 +40,14 @@ def status(as_json: bool, state: Path | None) -> None:
     click.echo(_apps(apps))
     click.echo(_addresses(records))
     click.echo(_replicas(records))
+    if kept:
+        click.echo(table(("DATA WITHOUT AN APP", "FOLDER"), sorted(kept.items())))
 
 
-def _failed(state: Path) -> dict[str, Deploy]:
-    """The apps whose last deploy came to nothing."""
-    return {name: app.trouble for name, app in Ledger(state).read().apps.items() if app.trouble}
+def _kept_data(state: Path, apps: Collection[str]) -> dict[str, str]:
+    """The data of apps that are no more, by name: it stays until somebody removes it; an app that returns finds it."""
+    folders = [path for path in (state / "data").glob("*") if path.name not in apps]
+    return {path.name: str(path) for path in folders if any(names for _, _, names in os.walk(path))}
 
 
 def apps_of(records: list[dict[str, Any]], failed: Mapping[str, Deploy]) -> list[dict[str, Any]]:

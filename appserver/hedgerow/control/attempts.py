@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,7 +22,10 @@ from .ledger import Deploy
 from .step import Outcome
 from .trial import sweep, try_release
 
-AT_ONCE = 2
+AT_ONCE = 3
+LONG_S = 10.0  # one that lasts so long hangs or waits rather than works: it holds up no other
+MOST = 16
+MACHINE = (*releases.STATE_IS_FULL, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO)
 MAX_REASON, MAX_TRACEBACK = 1000, 20_000  # characters that the ledger keeps
 
 
@@ -30,7 +34,8 @@ class Attempt:
     """What was made of an app's folder while it had this fingerprint.
 
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
-    hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin.
+    hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
+    passing: what went wrong is the machine's, and may pass by itself.
     """
 
     app: str
@@ -43,6 +48,7 @@ class Attempt:
     hook: bool = False
     hooked: bool = False
     void: bool = False
+    passing: bool = False
 
     def deploy(self) -> Deploy:
         """As the ledger tells it."""
@@ -61,37 +67,60 @@ class Attempt:
         return dataclasses.replace(self, outcome=outcome, steps={**self.steps, **outcome.seconds}, **changes)  # type: ignore[arg-type]
 
 
+@dataclass
+class Running:
+    """One that is under way. release: '' until it is known."""
+
+    fingerprint: str
+    release: str = ""
+    since: float = field(default_factory=time.monotonic)
+    future: Future[Attempt] | None = None
+
+
 class Attempts:
     """Those of one replica."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pool = ThreadPoolExecutor(AT_ONCE, "attempt")
+        self._pool = ThreadPoolExecutor(MOST, "attempt")
         self._cancel = threading.Event()
-        self._running: dict[str, tuple[str, Future[Attempt]]] = {}
+        self._running: dict[str, Running] = {}
         sweep(settings.run)
 
     def __len__(self) -> int:
         return len(self._running)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may be started now."""
+        now = time.monotonic()
+        young = sum(now - one.since < LONG_S for one in self._running.values())
+        return young < AT_ONCE and len(self._running) < MOST
+
     def fingerprint(self, app: str) -> str | None:
         """Of the folder of which something is being made; None if nothing is."""
-        return self._running[app][0] if app in self._running else None
+        return self._running[app].fingerprint if app in self._running else None
+
+    def release(self, app: str) -> str | None:
+        """What is being made of the folder: '' until that is known, None if nothing is."""
+        return self._running[app].release if app in self._running else None
 
     def start(self, app: str, fingerprint: str, known: Collection[str]) -> None:
         """Snapshot and trial. known: releases that need no trial."""
-        self._running[app] = fingerprint, self._pool.submit(self._try, Attempt(app, fingerprint, time.time()), known)
+        running = self._running[app] = Running(fingerprint)
+        running.future = self._pool.submit(self._try, Attempt(app, fingerprint, time.time()), known, running)
 
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
         """The release's hook, unless it may not begin any more when its turn comes."""
-        self._running[attempt.app] = attempt.fingerprint, self._pool.submit(self._hook, attempt, may_begin)
+        running = self._running[attempt.app] = Running(attempt.fingerprint, attempt.release)
+        running.future = self._pool.submit(self._hook, attempt, may_begin)
 
     def ended(self) -> Iterator[Attempt]:
         """Each that has ended, once."""
-        for app, (_, future) in list(self._running.items()):
-            if future.done():
+        for app, running in list(self._running.items()):
+            if running.future is not None and running.future.done():
                 del self._running[app]
-                yield future.result()
+                yield running.future.result()
 
     def forget(self) -> None:
         """Nobody wants to know what comes of those that run."""
@@ -102,24 +131,26 @@ class Attempts:
         self._cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _try(self, attempt: Attempt, known: Collection[str]) -> Attempt:
+    def _try(self, attempt: Attempt, known: Collection[str], running: Running) -> Attempt:
         began = time.monotonic()
         folder = self._settings.apps / attempt.app
         try:
             release = releases.make(folder, self._settings.state)
         except Exception as error:  # whatever one app is, the others are served
             reason = str(error) if isinstance(error, UserError) else f"{attempt.app}: {error!r}"
-            return attempt.after(Outcome("snapshot", reason), void=mark(folder) != attempt.fingerprint)
+            void = mark(folder) != attempt.fingerprint
+            return attempt.after(Outcome("snapshot", reason), void=void, passing=_is_the_machine(error))
         if mark(folder) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
             return dataclasses.replace(attempt, void=True)
         made = Outcome("snapshot", seconds={"snapshot": round(time.monotonic() - began, 3)})
         attempt = attempt.after(made, release=release.root.name)
+        running.release = attempt.release
         if attempt.release in known:
             return dataclasses.replace(attempt, unchanged=True)
         try:
             outcome = try_release(attempt.app, release.code, self._settings, self._cancel)
         except UserError as error:
-            outcome = Outcome("trial", str(error))
+            return attempt.after(Outcome("trial", str(error)), passing=_is_the_machine(error))
         return attempt.after(outcome, hook=outcome.ok and bool(read_manifest(release.code).deploy.before))
 
     def _hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> Attempt:
@@ -131,3 +162,9 @@ class Attempts:
         except UserError as error:
             outcome = Outcome("hook", str(error))
         return attempt.after(outcome, hook=False, hooked=True)
+
+
+def _is_the_machine(error: Exception) -> bool:
+    """Whether the same content may be well another time: what it is does not matter."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in MACHINE

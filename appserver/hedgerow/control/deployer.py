@@ -188,6 +188,8 @@ class Deployer:
         front = processes.get("nginx")
         self._front_pid = front.pid if front else 0
         states = [f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in seen]
+        folders, broken = self._deploys.folders, self._deploys.troubles | dict((self._wanted or Content()).broken)
+        states += [*folders, *broken]  # who holds the lease may wait for us to miss a folder
         if states == self._states and now - self._recorded < records.WRITTEN_EVERY_S:
             return
         self._states, self._recorded = states, now
@@ -199,7 +201,8 @@ class Deployer:
             "pid": os.getpid(),
             "front": {"port": self.settings.port, "state": front.state, "pid": front.pid} if front else None,
             "apps": dict(wanted.apps),
-            "broken": dict(wanted.broken),
+            "broken": broken,
+            "folders": folders,
             "troubles": self._faults.troubles,
             "runs": [self._runs(one) for one in seen],
             **dict(zip(("refuses", "blamed", "reason"), self._faults.told, strict=True)),

@@ -5,7 +5,7 @@ Reads only, and knows no releases: what is made of a folder is another's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ..errors import UserError
@@ -34,6 +34,11 @@ class Folders:
             name: mark for name, mark in self.settled.items() if name in now and before.get(name) != now[name]
         }
         self._seen, self.moving = now, now != before
+
+    @property
+    def names(self) -> Collection[str]:
+        """The apps that the last look saw."""
+        return (self._seen or {}).keys()
 
     def moves(self, name: str) -> bool:
         """Whether this app has changed since it was settled."""

@@ -26,6 +26,7 @@ from ..errors import HedgerowError
 LEASE_S = 10.0
 KEPT_DEPLOYS = 10  # of each app
 KEPT_LIVE = 2
+KEPT_HOOKED = 100
 KEPT_NUMBERS = 50
 MAKING = ".new-"
 LIVE, FAILED, REVERTED = "live", "failed", "reverted"  # what becomes of a deploy
@@ -70,14 +71,16 @@ class Deploy:
 
 @dataclass(frozen=True)
 class AppState:
-    """One app. release: what is wanted, '' for none; refused: content that is not tried again; hooking, hooked: the
-    release whose hook was begun, and the one whose hook has ended well; deploys: the last ones, the newest first.
+    """One app. release: what is wanted, '' for none; refused: content that is not tried again before `again` (Unix
+    time), with 0 never by itself; hooking, hooked: the release whose hook was begun, and those whose hooks have ended
+    well, the newest first; deploys: the last ones, the newest first.
     """
 
     release: str = ""
     refused: str = ""
+    again: float = 0.0
     hooking: str = ""
-    hooked: str = ""
+    hooked: tuple[str, ...] = ()
     deploys: tuple[Deploy, ...] = ()
 
     @property
@@ -91,11 +94,18 @@ class AppState:
         lived = [deploy.release for deploy in self.deploys if deploy.outcome == LIVE]
         return next((release for release in lived if release not in ("", self.release)), "")
 
+    def with_hook(self, release: str, done: bool) -> AppState:
+        """Its hook has ended, well if done."""
+        hooked = (release, *(one for one in self.hooked if one != release))[:KEPT_HOOKED] if done else self.hooked
+        return dataclasses.replace(self, hooking="", hooked=hooked)
+
     def with_deploy(self, deploy: Deploy, **changes: Any) -> AppState:
         """Changed, and with one deploy more in its history, in which the newest alone keeps its traceback. Those that
-        lived last, and one that rolls, stay: many failures in a row must not take away what a rollback goes to.
+        lived last, and one that rolls, stay: many failures in a row must not take away what a rollback goes to. One
+        that is tried again takes the place of its last try.
         """
-        deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys))
+        again = self.trouble is not None and self.trouble.release == deploy.release
+        deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys[again:]))
         lived = [one for one in deploys if one.outcome == LIVE][:KEPT_LIVE]
         rolls = [one for one in deploys if not one.outcome]
         kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in (*lived, *rolls))
@@ -190,7 +200,7 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"{error.filename or self.folder}: {error.strerror}") from error
         numbers = self._numbers()
-        if numbers[-1] - number >= KEPT_NUMBERS // 2:  # so old that its successor could have been removed
+        if numbers[-1] - number >= KEPT_NUMBERS:  # so old that one of this number may have been there, and removed
             raise OutdatedError(f"{self._path(number)} comes behind {numbers[-1]}")
         for old in numbers[:-KEPT_NUMBERS]:
             self._path(old).unlink(missing_ok=True)
@@ -248,7 +258,7 @@ def _from_json(told: Mapping[str, Any]) -> State:
 
 def _app(told: Mapping[str, Any]) -> AppState:
     deploys = tuple(Deploy(**_known(Deploy, deploy)) for deploy in told["deploys"])
-    return AppState(**{**_known(AppState, told), "deploys": deploys})
+    return AppState(**{**_known(AppState, told), "deploys": deploys, "hooked": tuple(told["hooked"])})
 
 
 def _known(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:

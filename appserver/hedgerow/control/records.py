@@ -64,6 +64,7 @@ def replica_view(record: dict[str, Any]) -> ReplicaView:
         str(record.get("blamed", "")),
         str(record.get("reason", "")),
         any(address["state"] == "draining" for address in record["addresses"]),
+        tuple(map(str, record.get("folders", ()))),
     )
 
 

@@ -11,7 +11,7 @@ No clock, no files, no processes. Who writes what is returned must hold the leas
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .ledger import FAILED, LIVE, REVERTED, AppState, Deploy, Round, State
@@ -26,7 +26,8 @@ NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves
 class ReplicaView:
     """What a live replica says. runs: for each of its addresses the releases, by app, that serve there; rejected: the
     releases with which a worker did not get ready; blamed: the app that was the cause, if that is known; reason: a
-    sentence; draining: a worker of earlier releases still answers what it has begun to.
+    sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps whose folders
+    it sees.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ReplicaView:
     blamed: str = ""
     reason: str = ""
     draining: bool = False
+    folders: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ def wanted(state: State) -> dict[str, str]:
     return {name: app.release for name, app in state.apps.items() if app.release}
 
 
-def fail(state: State, app: str, deploy: Deploy) -> State:
-    """The deploy came to nothing before anybody was served by it."""
+def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
+    """The deploy came to nothing before anybody was served by it. again: when it may be tried again, 0 for never."""
     known = state.apps.get(app, AppState())
     failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
-    return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused))
+    return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused, again=again))
 
 
 def begin(state: State, passed: Iterable[Passed]) -> State:
@@ -69,16 +71,19 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
             continue
         changes[one.app] = known.release, new
         deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
-        state = state.with_app(one.app, known.with_deploy(deploy, release=new, refused=one.refused))
+        state = state.with_app(one.app, known.with_deploy(deploy, release=new, refused=one.refused, again=0.0))
     if not changes:
         return state
     return dataclasses.replace(state, round=Round(number, ROLLING, changes))
 
 
-def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False) -> State | None:
+def advance(
+    state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0
+) -> State | None:
     """The round's next state; None while it has to wait, and when there is none.
 
-    overdue: it lasts too long: addresses that are not ready are waited for no more, and no replica that cannot go back.
+    overdue: it lasts too long: addresses that are not ready are waited for no more, and no replica that cannot go back;
+    again: when contents that fail by the fault of an app outside of the round are tried again.
     """
     if state.round is None:
         return None
@@ -87,21 +92,25 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
     if state.round.state == ROLLING:
         for view in views:
             if view.rejected == goal:
-                return _revert(state, state.round, view)
+                return _revert(state, state.round, view, again)
     late = [runs for view in views for runs in view.runs if runs != goal]
     if overdue:
         late = [] if state.round.state == REVERTING else [runs for runs in late if runs != NOT_READY]
     return None if late or not views else _end(state, state.round)
 
 
-def _revert(state: State, round: Round, view: ReplicaView) -> State:
-    """All old. If one app was the cause, the others' contents are not refused: they come again with the next round."""
+def _revert(state: State, round: Round, view: ReplicaView, again: float) -> State:
+    """All old. If one app was the cause, the others' contents come again: with the next round if it was of this one,
+    later if it is one that runs and would not load any more.
+    """
+    within = view.blamed in round.changes
     for name, (old, new) in round.changes.items():
-        guilty = view.blamed in (name, "") or view.blamed not in round.changes
-        reason = view.reason if guilty else f"{view.blamed} went wrong"
+        guilty = view.blamed in (name, "")
+        reason = f"{view.blamed} went wrong" if within and not guilty else view.reason
         app = _told(state.apps[name], round, outcome=REVERTED, step="swap", reason=reason)
-        refused = new if guilty and not _failed_since(app, round) else app.refused
-        state = state.with_app(name, dataclasses.replace(app, release=old, refused=refused))
+        if (guilty or not within) and not _failed_since(app, round):
+            app = dataclasses.replace(app, refused=new, again=0.0 if guilty else again)
+        state = state.with_app(name, dataclasses.replace(app, release=old))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
 
 

@@ -59,7 +59,7 @@ def hedgerow_status(state: Path, *arguments: str) -> subprocess.CompletedProcess
 def test_nothing_that_runs_is_told_by_the_exit_code_in_both_forms(tmp_path: Path) -> None:
     plain, as_json = hedgerow_status(tmp_path), hedgerow_status(tmp_path, "--json")
     assert (plain.returncode, as_json.returncode) == (1, 1)
-    assert json.loads(as_json.stdout) == {"replicas": [], "apps": []}
+    assert json.loads(as_json.stdout) == {"replicas": [], "apps": [], "data_without_app": {}}
 
 
 def test_what_an_app_says_does_not_reach_the_terminal_raw(tmp_path: Path) -> None:

@@ -5,21 +5,22 @@ workers are told by the test.
 from __future__ import annotations
 
 import dataclasses
+import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hedgerow.config import Settings
-from hedgerow.control import rounds
+from hedgerow.control import attempts, deploys, rounds
 from hedgerow.control.deploys import Deploys
 from hedgerow.control.ledger import AppState
 from hedgerow.control.orders import Order, Orders
 from hedgerow.control.rounds import ReplicaView
-from hedgerow.worker.arrivals import Arrivals
+from hedgerow.worker.absent import AbsentApps
 
 APP = 'application = lambda e, s: (s("200 OK", []), [b"%s"])[1]\n'
 BROKEN = "application(\n"
@@ -52,9 +53,13 @@ class Replica:
         """The workers stay as they are: a round does not end."""
         self.held = rounds.wanted(self.deploys.state)
 
-    def step(self, **more: Any) -> None:
+    def step(self, others: Collection[str] = (), **more: Any) -> None:
+        """others: the apps whose folders another replica sees."""
         runs = rounds.wanted(self.deploys.state) if self.held is None else self.held
-        self.deploys.step([ReplicaView("r1", (runs,), **more)])
+        self.deploys.step([ReplicaView("r1", (runs,), **more), ReplicaView("r2", (runs,), folders=others)])
+
+    def is_tried(self, app: str) -> bool:
+        return self.deploys._candidates.is_tried(app)
 
     def until(self, what: Callable[[], object], why: str, limit_s: float = 20.0, **more: Any) -> None:
         end = time.monotonic() + limit_s
@@ -99,7 +104,7 @@ def test_a_folder_that_goes_comes_and_goes_during_its_round(here: Replica) -> No
     here.drop("blog", BROKEN)
     here.until(lambda: here.app("blog").refused, "what came is refused")
     here.remove("blog")
-    here.until(lambda: here.deploys._folders.lacks("blog"), "it is gone")
+    here.until(lambda: here.deploys._candidates.lacks("blog"), "it is gone")
     here.step()
     here.held = None
     here.until(lambda: not here.deploys.state.round, "the round ends")
@@ -114,10 +119,11 @@ def test_a_new_app_that_goes_while_its_round_turns_back(here: Replica) -> None:
     here.held = goal
     here.until(lambda: here.app("new").trouble, "it turns back", rejected=goal, blamed="new", reason="why")
     here.remove("new")
-    here.until(lambda: here.deploys._folders.lacks("new"), "it is gone")
+    here.until(lambda: here.deploys._candidates.lacks("new"), "it is gone")
     here.step()
     assert here.deploys.state.round, "an address still runs it"
-    assert Arrivals(here.settings.state).expects("/nobody/", "") is False
+    absent = AbsentApps(here.settings.state)
+    assert absent.look()
     here.held = None
     here.until(lambda: "new" not in here.deploys.state.apps, "it is forgotten")
 
@@ -130,7 +136,7 @@ def test_an_order_given_during_a_round_that_turns_back_is_answered_and_the_lease
     goal = rounds.wanted(here.deploys.state)
     order = here.orders.give("deploy", "blog")
     here.until(lambda: (found := here.orders.get(order.number)) and found.accepted, "it is accepted")
-    here.until(lambda: len(here.deploys._attempts) == 0, "its release is found again")
+    here.until(lambda: not here.is_tried("blog"), "its release is found again")
     here.until(lambda: not here.deploys.state.round, "it has turned back", rejected=goal, blamed="blog", reason="why")
     answer = here.answer(order)
     assert (answer.done, answer.answer) == (False, "why")
@@ -157,7 +163,7 @@ def test_a_deploy_of_an_app_whose_folder_goes_meanwhile_is_answered(here: Replic
     here.drop("blog", "import time\ntime.sleep(3)\nraise ValueError\n")
     order = here.orders.give("deploy", "blog")
     here.until(lambda: (found := here.orders.get(order.number)) and (found.accepted or found.done is not None), "seen")
-    here.until(lambda: len(here.deploys._attempts), "it is tried")
+    here.until(lambda: here.is_tried("blog"), "it is tried")
     again = here.orders.give("deploy", "blog")
     here.until(lambda: (found := here.orders.get(again.number)) and found.accepted, "it is accepted")
     here.remove("blog")
@@ -167,11 +173,10 @@ def test_a_deploy_of_an_app_whose_folder_goes_meanwhile_is_answered(here: Replic
 
 
 def test_what_does_not_hold_still_is_not_released_when_its_turn_comes(here: Replica) -> None:
-    for name in ("one", "two"):
+    for name in ("one", "two", "three"):
         here.drop(name, f"import time\ntime.sleep(3)\n{APP % name}")
-    here.until(lambda: len(here.deploys._attempts) == 2, "both threads are busy")
+    here.until(lambda: all(map(here.is_tried, ("one", "two", "three"))), "so many are tried at once")
     here.drop("blog", APP % "whole")
-    here.until(lambda: len(here.deploys._attempts) == 3, "the third waits for its turn")
     end, number = time.monotonic() + 6, 0
     while time.monotonic() < end:  # file after file arrives
         number += 1
@@ -184,16 +189,107 @@ def test_what_does_not_hold_still_is_not_released_when_its_turn_comes(here: Repl
     assert len(list(found.glob("part*.py"))) == number
 
 
+def test_trials_that_hang_hold_up_nobody(here: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "LONG_S", 1.0)
+    hanging = [f"hangs{number}" for number in range(attempts.AT_ONCE)]
+    here.serve("other", APP % "1")
+    for name in hanging:
+        here.drop(name, "import time\ntime.sleep(60)\n" + APP % "1")
+    here.until(lambda: all(map(here.is_tried, hanging)), "they are tried")
+    here.drop("blog", APP % "1")
+    here.until(lambda: here.app("blog").release, "it is live", limit_s=10)
+    assert all(map(here.is_tried, hanging))
+
+
+def test_content_that_an_app_outside_of_its_round_kept_from_being_served_comes_again(
+    here: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploys, "AGAIN_S", 3.0)
+    here.serve("blog", APP % "1")
+    here.hold()
+    here.drop("blog", APP % "2")
+    here.until(lambda: here.deploys.state.round, "it is rolled out")
+    goal = rounds.wanted(here.deploys.state)
+    began = time.monotonic()
+    here.until(
+        lambda: here.app("blog").trouble and not here.deploys.state.round, "it has turned back",
+        rejected=goal, blamed="shop", reason="shop: it hangs",
+    )  # fmt: skip
+    assert here.app("blog").trouble.reason == "shop: it hangs"  # type: ignore[union-attr]
+    here.until(lambda: here.deploys.state.lease is None, "nothing is done meanwhile")
+    assert not here.deploys.state.round
+    here.held = None
+    here.until(lambda: not here.app("blog").trouble and not here.deploys.state.round, "it is live")
+    assert time.monotonic() - began > 2.5
+    assert here.app("blog").release == goal["blog"]
+    assert [one.outcome for one in here.app("blog").deploys] == ["live", "live"], "one record stands for both tries"
+
+
+def test_a_full_disk_refuses_no_content(here: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploys, "AGAIN_S", 2.0)
+    here.serve("blog", APP % "1")
+    here.drop("blog", "#" * 200_000, file="big.py")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        here.until(lambda: here.app("blog").trouble, "there is no room for it")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    trouble = here.app("blog").trouble
+    assert trouble is not None
+    assert trouble.step == "snapshot"
+    assert trouble.reason.endswith("File too large; this is tried again every 2 s")
+    here.until(lambda: not here.app("blog").trouble, "it is live, and nobody has touched it")
+    assert [one.outcome for one in here.app("blog").deploys][1:] == ["failed", "live"]
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 1.0])
+def test_a_rollback_is_not_overtaken_by_what_is_being_tried(here: Replica, delay_s: float) -> None:
+    first = here.serve("blog", APP % "1")
+    here.serve("blog", APP % "2")
+    here.drop("blog", "import time\ntime.sleep(2)\n" + APP % "3")
+    here.until(lambda: here.is_tried("blog"), "the next is tried")
+    time.sleep(delay_s)
+    assert here.answer(here.orders.give("rollback", "blog")).done
+    assert here.app("blog").release == first
+    here.until(lambda: here.deploys.state.lease is None, "all is done")
+    assert here.app("blog").release == first, "what was tried is refused, since nobody has changed it"
+    assert here.app("blog").refused not in ("", first)
+    assert here.answer(here.orders.give("deploy", "blog")).done
+    assert here.app("blog").release not in ("", first)
+
+
+def test_a_hook_runs_once_a_release_though_others_came_between(here: Replica) -> None:
+    count = here.settings.state / "data" / "blog" / "data" / "count"
+    (here.apps / "blog").mkdir()
+    (here.apps / "blog" / "app.toml").write_text("[deploy]\nbefore = \"sh -c 'echo >> data/count'\"\n")
+    for version, hooks in (("1", 1), ("2", 2), ("1", 2), ("3", 3), ("2", 3)):
+        here.serve("blog", APP % version)
+        assert len(count.read_text()) == hooks
+
+
+def test_what_another_replica_sees_is_not_removed(here: Replica) -> None:
+    here.serve("blog", APP % "1")
+    here.remove("blog")
+    here.until(lambda: here.deploys._candidates.lacks("blog"), "it is gone here", others=["blog"])
+    for _ in range(5):
+        here.step(others=["blog"])
+        time.sleep(0.05)
+    assert here.app("blog").release
+    assert here.deploys.state.lease is None
+    here.until(lambda: not here.app("blog").release, "nobody sees it any more")
+
+
 def test_a_folder_that_comes_back_before_its_removal_begins_stays(here: Replica) -> None:
     here.serve("blog", APP % "1")
     here.hold()
     here.drop("other", APP % "1")
     here.until(lambda: here.deploys.state.round, "another round is under way")
     (here.apps / "blog").rename(here.apps.parent / "aside")
-    here.until(lambda: "blog" in here.deploys._waiting, "its removal waits")
+    here.until(lambda: "blog" in here.deploys._candidates.waiting, "its removal waits")
     (here.apps.parent / "aside").rename(here.apps / "blog")
     here.deploys.look_soon()
-    here.until(lambda: "blog" in here.deploys._folders.settled, "it is back")
+    here.until(lambda: here.deploys._candidates.has_settled("blog"), "it is back")
     here.held = None
     here.until(lambda: here.deploys.state.lease is None, "all is done")
     assert [one.cause for one in here.app("blog").deploys] == ["folder"]

@@ -33,8 +33,9 @@ FULL = State(
         "blog": AppState(
             "1f",
             "2a",
+            7.5,
             "",
-            "1f",
+            ("1f", "0e"),
             (Deploy("2a", "1f", "folder", "failed", "load", "blog.py line 1: …", "Traceback\n ☃", 1.5),),
         ),
         "größe": AppState(),

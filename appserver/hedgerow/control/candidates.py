@@ -1,0 +1,200 @@
+"""What the apps folder holds, and how far it has come on its way to a round:
+
+    settled → tried (attempts.py) → waiting for its round
+                                  → made, and refused or known already
+
+It holds no lease and writes no ledger. All of it is forgotten with the process, and found out again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+
+from ..config import Settings
+from ..errors import UserError
+from .attempts import Attempt, Attempts
+from .folders import Folders
+from .ledger import LIVE, AppState, State
+from .rounds import Passed
+
+LOOK_S = 2.0
+MOVING_S = 0.5  # what has changed is looked at again so soon
+JOIN_S = 1.0  # deploys that are nearly ready go with the first one
+FIRST_JOIN_S = 20.0  # while nothing is served at all, no app is served before the others can be, too
+
+Log = Callable[..., None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """A deploy that has passed and waits for its round. fingerprint: of the folder that it was made from, or ''."""
+
+    passed: Passed
+    since: float
+    fingerprint: str = ""
+
+
+class Candidates:
+    """Those of one replica. waiting: the deploys that have passed, by app."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self._log = log
+        self._folders = Folders(settings.apps)
+        self._attempts = Attempts(settings)
+        self._made: dict[str, tuple[str, str]] = {}  # app → a fingerprint, and the release that it is; '' for none
+        self.waiting: dict[str, Waiting] = {}
+        self._looked = float("-inf")
+        self._hinted = False
+        self._told = ""
+
+    @property
+    def folders(self) -> Collection[str]:
+        """The apps whose folders are there."""
+        return self._folders.names
+
+    @property
+    def under_way(self) -> bool:
+        """Whether something is tried, or waits."""
+        return bool(len(self._attempts) or self.waiting)
+
+    @property
+    def moving(self) -> bool:
+        """Whether folders have changed since the last look."""
+        return self._folders.moving
+
+    def look_soon(self) -> None:
+        """Something in the apps folder may have changed. Called from any thread."""
+        self._hinted = True
+
+    def look(self) -> None:
+        """At the folders, if it is time."""
+        now = time.monotonic()
+        hinted = self._hinted and not self.moving  # what moves is looked at soon enough
+        if not hinted and now - self._looked < (MOVING_S if self.moving else LOOK_S):
+            return
+        self._looked, self._hinted = now, False
+        try:
+            self._folders.look()
+            self._told = ""
+        except UserError as error:
+            if self._told != str(error):
+                self._log("error", str(error))
+            self._told = str(error)
+        self._made = {name: made for name, made in self._made.items() if not self._folders.lacks(name)}
+
+    def come(self, state: State) -> bool:
+        """Whether more may follow soon: nobody has looked yet, or something is new or tried."""
+        return self._looked == float("-inf") or self.under_way or bool(self.news(state))
+
+    def news(self, state: State) -> Mapping[str, str]:
+        """The fingerprints of folders that hold still, and that hold what nobody has made anything of, or what was
+        made and is neither known nor refused.
+        """
+        return {
+            name: mark
+            for name, mark in self._folders.settled.items()
+            if not self._folders.moves(name) and self._is_new(name, mark, state.apps.get(name, AppState()))
+        }
+
+    def _is_new(self, name: str, fingerprint: str, app: AppState) -> bool:
+        if self._attempts.fingerprint(name) == fingerprint:
+            return False
+        if name in self.waiting and self.waiting[name].fingerprint in (fingerprint, ""):
+            return False
+        made, release = self._made.get(name, ("", ""))
+        if made != fingerprint:
+            return True
+        if release in ("", app.refused):
+            return 0 < app.again <= time.time()
+        newest = next((one.outcome for one in app.deploys if one.release == release), "")
+        return release != app.release and newest != LIVE  # what was live has been followed by what others have seen
+
+    def gone(self, state: State, elsewhere: Collection[str]) -> list[str]:
+        """Apps of the ledger whose folders are no more; elsewhere: those that other replicas see. Apps of a round are
+        its business until it ends. All of several at once are a folder that is not mounted rather than a wish: none is
+        removed while it is empty.
+        """
+        busy = {*(state.round.changes if state.round else ()), *self.waiting, *elsewhere}
+        known = [name for name, app in sorted(state.apps.items()) if (app.release or app.trouble) and name not in busy]
+        if len(known) > 1 and not self._folders.settled:
+            return []
+        return [name for name in known if self.lacks(name)]
+
+    def lacks(self, name: str) -> bool:
+        """Whether the folder of this app is gone."""
+        return self._folders.lacks(name)
+
+    def has_settled(self, name: str) -> bool:
+        """Whether there is a folder of this app of which something can be made."""
+        return name in self._folders.settled
+
+    def start(self, state: State) -> None:
+        """Snapshots and trials of what is new, as far as there is room; the rest is new the next time, too."""
+        for name, fingerprint in self.news(state).items():
+            if self._attempts.fingerprint(name) is not None:
+                continue  # of what it was before: this is begun when that has come, and was dropped
+            if not self._attempts.has_room:
+                return
+            self.waiting.pop(name, None)
+            app = state.apps.get(name, AppState())
+            self._attempts.start(name, fingerprint, (app.release, "" if app.again else app.refused))
+
+    def ended(self) -> Iterator[Attempt]:
+        """What has been tried, once each."""
+        return self._attempts.ended()
+
+    def is_tried(self, name: str) -> bool:
+        return self._attempts.fingerprint(name) is not None
+
+    def tried_release(self, name: str) -> str | None:
+        """The release that is being tried; '' while it is made, None if nothing is."""
+        return self._attempts.release(name)
+
+    def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
+        self._attempts.run_hook(attempt, may_begin)
+
+    def has_changed(self, attempt: Attempt) -> bool:
+        """Whether the folder is another by now."""
+        return self._folders.settled.get(attempt.app) != attempt.fingerprint
+
+    def note(self, attempt: Attempt) -> None:
+        """What the folder holds."""
+        self._made[attempt.app] = attempt.fingerprint, attempt.release
+
+    def made(self, name: str) -> str | None:
+        """The release of what the folder holds; '' if none can be made of it, None if that is not known."""
+        made, release = self._made.get(name, ("", ""))
+        return release if made and made == self._folders.settled.get(name) else None
+
+    def forget(self, name: str) -> None:
+        """What was made of this folder: it is new again."""
+        self._made.pop(name, None)
+
+    def wait(self, passed: Passed, fingerprint: str = "") -> None:
+        """It goes with the next round."""
+        self.waiting[passed.app] = Waiting(passed, time.monotonic(), fingerprint)
+
+    def keep_what_is_back(self) -> None:
+        """No removal of an app whose folder is there again."""
+        for name in [name for name, one in self.waiting.items() if not one.passed.deploy.release]:
+            if not self.lacks(name):
+                del self.waiting[name]
+
+    def are_complete(self, state: State, first: bool) -> bool:
+        """Whether what waits need not wait for what is still tried. first: nothing is served yet."""
+        since = min(one.since for one in self.waiting.values())
+        others = bool(len(self._attempts) or self.news(state))
+        return not others or time.monotonic() - since >= (FIRST_JOIN_S if first else JOIN_S)
+
+    def drop(self) -> None:
+        """What was begun is another's, or begins anew."""
+        self._attempts.forget()
+        for name in self.waiting:
+            self.forget(name)
+        self.waiting.clear()
+
+    def close(self) -> None:
+        """End what runs."""
+        self._attempts.close()
