@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ..config import Settings
 from ..hosting.claims import claim, conflict
-from . import layout, orders, rounds
+from . import layout, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
+from .desk import Desk
 from .ledger import LEASE_S, LIVE, AppState, Deploy, Ledger, OutdatedError, Round, State
 from .orders import Order, Orders
 from .plan import Content
@@ -36,6 +37,7 @@ class Deploys:
         self._ledger = Ledger(settings.state)
         self._candidates = Candidates(settings, log)
         self._orders = Orders(settings.state)
+        self._desk = Desk(settings, self._candidates, self._orders)
         self._open: list[Order] = []
         self._elsewhere: set[str] = set()  # apps whose folders other replicas see
         self._round = (0, 0.0)  # which one is under way, and since when by our clock
@@ -140,7 +142,8 @@ class Deploys:
         here = self._candidates
         here.keep_what_is_back()
         for order in self._open:
-            self._carry_out(order, any(view.draining for view in replicas))
+            self._write(self._desk.prepared(order, self.state))
+            self._desk.carry_out(order, self.state, any(view.draining for view in replicas))
         here.start(self.state)
         for name in self._gone():
             self._remove(name)
@@ -152,7 +155,8 @@ class Deploys:
             self._begin_round()
 
     def _write(self, state: State) -> None:
-        self.state = self._ledger.write(state)
+        if state is not self.state:
+            self.state = self._ledger.write(state)
 
     def _app(self, name: str) -> AppState:
         return self.state.apps.get(name, AppState())
@@ -241,67 +245,6 @@ class Deploys:
         self._change_app(attempt.app, hooking=attempt.release)
         me, ledger = self._settings.replica, Ledger(self._settings.state)
         self._candidates.run_hook(attempt, lambda: ledger.read().holds(me, time.time()))
-
-    # Orders.
-
-    def _carry_out(self, order: Order, draining: bool) -> None:
-        """Accept it, or answer it: when the ledger tells what became of it, and no earlier worker answers any more."""
-        if not order.accepted:
-            if order.what == orders.ROLLBACK and self._candidates.tried_release(order.app) == "":
-                return  # it is known in a moment what is not to come back
-            self._orders.put(self._accept(order))
-            return
-        answer = orders.outcome(order, self._app(order.app)) or self._settled(order)
-        if answer is not None and not (answer.done and draining):
-            self._orders.put(answer)
-
-    def _accept(self, order: Order) -> Order:
-        name, app = order.app, self._app(order.app)
-        accepted = dataclasses.replace(order, accepted=max(1, self.state.number))
-        if order.what == orders.DEPLOY:
-            if not self._candidates.has_settled(name):
-                return order.answered(False, f"{name}: no such app in {self._settings.apps}, or it does not hold still")
-            if app.refused or app.again or app.hooking:
-                self._change_app(name, refused="", again=0.0, hooking="")
-            self._candidates.forget(name)
-            return accepted
-        release = order.release or app.previous
-        if not release:
-            return order.answered(False, f"{name}: there is no earlier release to go back to")
-        accepted = dataclasses.replace(accepted, release=release)
-        return self._roll_back(accepted) or accepted
-
-    def _roll_back(self, order: Order) -> Order | None:
-        """Let it wait for its round; or what there is to answer instead."""
-        name, release, app, here = order.app, order.release, self._app(order.app), self._candidates
-        if release == app.release:
-            return order.answered(True, f"{name}: {release} runs already")
-        if not layout.code(self._settings.state, name, release).is_dir():
-            return order.answered(False, f"{name}: there is no release {release}")
-        if not any(one.release == release and one.outcome == LIVE for one in app.deploys):
-            return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
-        refused = here.tried_release(name) or here.made(name) or app.release
-        deploy = Deploy(release, cause=orders.ROLLBACK, began=time.time())
-        here.wait(Passed(name, deploy, "" if refused == release else refused))
-        return None
-
-    def _settled(self, order: Order) -> Order | None:
-        """The answer when nothing is under way of which it could come: no order is left open, since it keeps the lease.
-        A rollback that waited in a deployer that is no more waits again.
-        """
-        name, app, here = order.app, self._app(order.app), self._candidates
-        if self.state.round is not None or name in here.waiting or here.is_tried(name):
-            return None
-        if order.what == orders.ROLLBACK:
-            return self._roll_back(order)
-        if here.lacks(name):
-            return order.answered(False, f"{name}: its folder is gone")
-        release = here.made(name)
-        if release is None or name in here.news(self.state):
-            return None
-        if release == app.release:
-            return order.answered(True, f"{name}: {release} runs already")
-        return order.answered(False, app.trouble.reason if app.trouble else f"{name}: {release} is refused")
 
     # Rounds.
 

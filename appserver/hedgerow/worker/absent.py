@@ -67,7 +67,7 @@ class AbsentApps:
         here, trouble = self._loaded.get(name), app.trouble
         if app.release:
             if here is not None and here.folder == layout.code(self._state, name, app.release):
-                return None
+                return None  # without a look at its manifest
             found = self._claim(name, app.release)
             return AbsentApp(name, found.mount, here.error if here else None) if found else None
         if trouble is None:

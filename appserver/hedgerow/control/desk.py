@@ -1,0 +1,92 @@
+"""Orders, carried out by whoever holds the lease: accepted, which may let something wait for its round, and answered as
+soon as the ledger tells what became of them. It writes no ledger.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from ..config import Settings
+from . import layout, orders
+from .candidates import Candidates
+from .ledger import LIVE, AppState, Deploy, State
+from .orders import Order, Orders
+from .rounds import Passed
+
+
+class Desk:
+    """That of one replica."""
+
+    def __init__(self, settings: Settings, candidates: Candidates, orders: Orders) -> None:
+        self._settings = settings
+        self._candidates = candidates
+        self._orders = orders
+
+    def prepared(self, order: Order, state: State) -> State:
+        """What the ledger has to tell before it is carried out: who asks for a deploy wants what was refused."""
+        app = _app(state, order)
+        if order.accepted or order.what != orders.DEPLOY or not (app.refused or app.again or app.hooking):
+            return state
+        return state.with_app(order.app, dataclasses.replace(app, refused="", again=0.0, hooking=""))
+
+    def carry_out(self, order: Order, state: State, draining: bool) -> None:
+        """Accept it, or answer it: when it is known what became of it, and no earlier worker answers any more."""
+        if not order.accepted:
+            if order.what == orders.ROLLBACK and self._candidates.tried_release(order.app) == "":
+                return  # it is known in a moment what is not to come back
+            self._orders.put(self._accept(order, state))
+            return
+        answer = orders.outcome(order, _app(state, order)) or self._settled(order, state)
+        if answer is not None and not (answer.done and draining):
+            self._orders.put(answer)
+
+    def _accept(self, order: Order, state: State) -> Order:
+        name, app = order.app, _app(state, order)
+        accepted = dataclasses.replace(order, accepted=max(1, state.number))
+        if order.what == orders.DEPLOY:
+            if not self._candidates.has_settled(name):
+                return order.answered(False, f"{name}: no such app in {self._settings.apps}, or it does not hold still")
+            self._candidates.forget(name)
+            return accepted
+        release = order.release or app.previous
+        if not release:
+            return order.answered(False, f"{name}: there is no earlier release to go back to")
+        accepted = dataclasses.replace(accepted, release=release)
+        return self._roll_back(accepted, app) or accepted
+
+    def _roll_back(self, order: Order, app: AppState) -> Order | None:
+        """Let it wait for its round; or what there is to answer instead."""
+        name, release, here = order.app, order.release, self._candidates
+        if release == app.release:
+            return order.answered(True, f"{name}: {release} runs already")
+        if not layout.code(self._settings.state, name, release).is_dir():
+            return order.answered(False, f"{name}: there is no release {release}")
+        if not any(one.release == release and one.outcome == LIVE for one in app.deploys):
+            return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
+        refused = here.tried_release(name) or here.made(name) or app.release
+        deploy = Deploy(release, cause=orders.ROLLBACK, began=time.time())
+        here.wait(Passed(name, deploy, "" if refused == release else refused))
+        return None
+
+    def _settled(self, order: Order, state: State) -> Order | None:
+        """The answer when nothing is under way of which it could come: no order is left open, since it keeps the lease.
+        A rollback that waited in a deployer that is no more waits again.
+        """
+        name, app, here = order.app, _app(state, order), self._candidates
+        if state.round is not None or name in here.waiting or here.is_tried(name):
+            return None
+        if order.what == orders.ROLLBACK:
+            return self._roll_back(order, app)
+        if here.lacks(name):
+            return order.answered(False, f"{name}: its folder is gone")
+        release = here.made(name)
+        if release is None or name in here.news(state):
+            return None
+        if release == app.release:
+            return order.answered(True, f"{name}: {release} runs already")
+        return order.answered(False, app.trouble.reason if app.trouble else f"{name}: {release} is refused")
+
+
+def _app(state: State, order: Order) -> AppState:
+    return state.apps.get(order.app, AppState())
