@@ -29,13 +29,11 @@ from .endpoint import serve_status
 from .faults import Faults
 from .notify import Notify
 from .observe import Observer, Seen
+from .pace import BUSY_S, LOOK_S, Pace
 from .plan import Content, importing_file, plan_path, slot_socket, write_plan
 from .rounds import NOT_READY, ReplicaView
 from .supervisor import ProcessInfo, Supervisor
 
-LOOK_S = 2.0
-BUSY_S = 0.1
-BUSY_LIMIT_S = 90.0
 PRUNE_S = 600.0
 FRONT_GOES_S = 10.0
 
@@ -51,7 +49,7 @@ class Deployer:
         self._wanted: Content | None = None
         self._faults = Faults()
         self._asked = self._pruned = self._recorded = float("-inf")
-        self._calm = time.monotonic()
+        self._pace = Pace()
         self._states: list[str] = []
         self._record: dict[str, Any] = {"replica": settings.replica, "addresses": [], "apps": {}, "broken": {}}
         self._front_pid = 0
@@ -226,11 +224,9 @@ class Deployer:
             log("error", f"old releases cannot be removed: {error}")
 
     def _pause(self, busy: bool) -> float:
-        """Quick while something is under way, but not for ever: what never gets ready is looked at calmly."""
-        now = time.monotonic()
-        if not busy:
-            self._calm = now
-        return BUSY_S if busy and now - self._calm < BUSY_LIMIT_S else LOOK_S
+        state = self._deploys.state
+        reached = self._states, state.round, state.apps  # no lease: who waits renews it all the same
+        return self._pace.pause_s(time.monotonic(), busy, reached)
 
     def _hint(self) -> None:
         self._deploys.look_soon()
