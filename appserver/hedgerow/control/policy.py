@@ -8,7 +8,7 @@ one of these states, derived and never stored:
     stale     its entry is not wanted, other slot stopped   if no other address is swapping: start the other with it
     swapping  both run, other's generation is newer         wait; after 60 s stop it and do not try this content again
     turning   both run, other is newer and ready            make it active in the plan, drain the old one
-    draining  both run, the other's generation is older     drain it (again); wait
+    draining  both run, the other's generation is older     drain it (again); wait; stop it if it comes again and again
 
 A slot that is stuck (it does not get ready, and says which app it is loading) has that app blamed: it is wanted no more
 until its folder changes, so that one app's endless import does not keep the others from their deploys.
