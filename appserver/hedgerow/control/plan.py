@@ -73,6 +73,11 @@ class Plan:
     def next_generation(self) -> int:
         return 1 + max((entry.generation for entry in self.slots.values() if entry), default=0)
 
+    def is_superseded(self, slot: str) -> bool:
+        """Whether the other slot has taken over from this one."""
+        mine, newer = self.slots.get(slot), self.slots.get(self.active)
+        return self.active != slot and mine is not None and newer is not None and newer.generation > mine.generation
+
     def with_entry(self, slot: str, content: Content) -> Plan:
         entries = dict(self.slots) | {slot: Entry(self.next_generation, content)}
         return dataclasses.replace(self, slots=entries)

@@ -4,6 +4,7 @@ fd 0.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from . import context
 from .log import LogQueue, render
 from .streams import take_over
 from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_listener
+
+# supervisord starts a worker again that was killed while it drained: old code must not answer any more. An end within
+# the first second would be a crash to it.
+QUIET_END_S = 1.1
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,6 +38,9 @@ def main(arguments: Sequence[str]) -> None:
     entry = plan.slots.get(slot)
     if entry is None:
         raise UserError(f"{path}: slot {slot} has no entry")
+    if plan.is_superseded(slot):
+        time.sleep(QUIET_END_S)
+        exit_now(0)
     imports.install()
     context.install()
     queue = LogQueue(1, settings.log_queue_lines)

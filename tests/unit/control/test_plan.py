@@ -57,3 +57,14 @@ def test_a_broken_plan_names_its_file(tmp_path: Path, text: str) -> None:
 def test_a_missing_plan_names_its_file(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"8001\.json: there is no such plan"):
         read_plan(plan_path(tmp_path, "8001"))
+
+
+def test_a_slot_is_superseded_when_the_other_is_active_and_newer() -> None:
+    plan = Plan("8001").with_entry("a", Content({"blog": "/1"}))
+    assert not plan.is_superseded("a")
+    swapping = plan.with_entry("b", Content({"blog": "/2"}))
+    assert not swapping.is_superseded("a")
+    turned = swapping.with_active("b")
+    assert (turned.is_superseded("a"), turned.is_superseded("b")) == (True, False)
+    again = turned.with_entry("a", Content({"blog": "/3"}))
+    assert not again.is_superseded("a"), "it is the newer one now"
