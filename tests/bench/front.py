@@ -52,9 +52,12 @@ def nginx() -> NginxBinary:
 
 
 @contextmanager
-def before(running: Running, work: Path) -> Iterator[Target]:
-    """The front before a server that runs, with the files and the command of `hedgerow up`."""
-    with _front(running.address[1], work) as (pid, port):
+def before(running: Running, work: Path, addresses: int = 1) -> Iterator[Target]:
+    """The front before a server that runs, with the files and the command of `hedgerow up`.
+
+    addresses: the ports that it listens at, from the first on.
+    """
+    with _front(running.address[1], work, addresses) as (pid, port):
         yield Target(running.server.name, ("127.0.0.1", port), (pid, running.pid))
 
 
@@ -71,10 +74,10 @@ def floor(work: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def _front(backend_port: int, work: Path) -> Iterator[tuple[int, int]]:
+def _front(backend_port: int, work: Path, addresses: int = 1) -> Iterator[tuple[int, int]]:
     work.mkdir(parents=True, exist_ok=True)
     port = _free_port()
-    settings = Settings(first_address=backend_port, workers=1, port=port, run=work)
+    settings = Settings(first_address=backend_port, workers=addresses, port=port, run=work)
     with _running(render(settings, nginx(), work / "nginx"), work, port) as pid:
         yield pid, port
 
