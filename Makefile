@@ -8,8 +8,9 @@ PORT ?= 8080
 URL ?= http://127.0.0.1:$(PORT)
 DURATION ?= 30
 BENCH ?=
+RELOADS ?=
 
-.PHONY: install up down test check stack load bench corners
+.PHONY: install up down test check stack load bench corners reloads
 
 install: $(STAMP)                ## .venv with everything in it
 
@@ -37,6 +38,9 @@ bench: $(STAMP) $(PEERS)         ## CPU a request beside other servers; make ben
 
 corners: $(STAMP) $(PEERS)       ## docs/corner-cases.md: the corner cases, run against each server
 	$(BIN)/python tests/peers/corners.py
+
+reloads: $(STAMP) $(PEERS)       ## new code under load, beside other servers; RELOADS=--write: docs/reloads.md
+	$(BIN)/python tests/peers/reloads.py $(RELOADS)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	.ci/install.sh $(VENV)

@@ -1,4 +1,4 @@
-"""Answers with its release and the digest of what it was sent, as `deploy_client.py` wants it: `?parts=3&pause=0.1&wait=1`.
+"""Answers with its release and the digest of what it was sent, as `deploy_client.py` wants it: `?parts=3&wait=1`.
 
 It is one file that reads nothing later: a server that loads from the folder itself cannot mix two releases of it.
 """

@@ -63,7 +63,9 @@ class Way:
 
 def app_text(version: str, import_s: float = 0.0, breaks: str = "") -> str:
     """The app's file. breaks: a statement that its import meets before all others."""
-    text = TEMPLATE.replace('VERSION = "v0"', f'VERSION = "{version}"').replace("IMPORT_S = 0.0", f"IMPORT_S = {import_s}")
+    text = TEMPLATE.replace('VERSION = "v0"', f'VERSION = "{version}"').replace(
+        "IMPORT_S = 0.0", f"IMPORT_S = {import_s}"
+    )
     return text.replace("import hashlib\n", f"{breaks}\nimport hashlib\n", 1)
 
 
@@ -76,13 +78,13 @@ def _own(text: str) -> Iterator[Subject]:
 
 
 @contextmanager
-def _peer(server: Server, reload: Callable[[Running], None], addresses: int, text: str) -> Iterator[Subject]:
+def _peer(server: Server, reload: Callable[[Running], None], text: str) -> Iterator[Subject]:
     with tempfile.TemporaryDirectory(prefix="reloads-") as work:
         file = control_support.drop(Path(work), NAME, text)
         launch = Launch(servers.PEERS_PYTHON, "app:application", file.parent, Path(work) / "run")
         with (
             servers.serving(server, launch) as running,
-            front.before(running, Path(work) / "front", addresses) as target,
+            front.before(running, Path(work) / "front", server.addresses) as target,
         ):
             yield Subject(target.address[1], file, lambda: reload(running), running.log.read_text)
 
@@ -91,13 +93,17 @@ def _peer(server: Server, reload: Callable[[Running], None], addresses: int, tex
 
 
 def _gunicorn(*options: str) -> Callable[[Launch], list[str]]:
-    """Its master listens at two addresses, so that the front has another one to turn to."""
+    """Its master listens at two addresses, so that the front has another one to turn to.
+
+    The script, not `-m gunicorn`: a second master would be started with gunicorn's own folder first in its path.
+    """
 
     def command(launch: Launch) -> list[str]:
-        return launch.module(
-            "gunicorn", *options, "-w", str(WORKERS), "--keep-alive", str(servers.KEEPALIVE_S), "--no-control-socket",
-            "-p", str(launch.work / "pid"), "-b", launch.bind, "-b", f"127.0.0.1:{launch.port + 1}", launch.app,
-        )  # fmt: skip
+        return [
+            str(launch.python.with_name("gunicorn")), *options, "-w", str(WORKERS), "--no-control-socket",
+            "--keep-alive", str(servers.KEEPALIVE_S), "-p", str(launch.work / "pid"),
+            "-b", launch.bind, "-b", f"127.0.0.1:{launch.port + 1}", launch.app,
+        ]  # fmt: skip
 
     return command
 
@@ -135,9 +141,9 @@ def _second_master(running: Running) -> None:
 def _peers(
     name: str, how: str, command: Callable[[Launch], list[str]], reload: Callable[[Running], None], addresses: int
 ) -> Way:
-    package = name.split()[0].lower()
-    server = Server(name, package, "off", "", command)
-    return Way(name, package, how, partial(_peer, server, reload, addresses))
+    package = name.split(maxsplit=1)[0].lower()
+    server = Server(name, package, "off", "its defaults", command, addresses=addresses)
+    return Way(name, package, how, partial(_peer, server, reload))
 
 
 GEVENT = ("-k", "gevent")
@@ -147,7 +153,9 @@ WAYS = (
     HEDGEROW,
     _peers("gunicorn gevent", "HUP", _gunicorn(*GEVENT), _hang_up, WORKERS),
     _peers("gunicorn gthread", "HUP", _gunicorn(*GTHREAD), _hang_up, WORKERS),
-    _peers("gunicorn gthread", "`--preload`; USR2, then TERM", _gunicorn(*GTHREAD, "--preload"), _second_master, WORKERS),
+    _peers(
+        "gunicorn gthread", "`--preload`; USR2, then TERM", _gunicorn(*GTHREAD, "--preload"), _second_master, WORKERS
+    ),
     _peers("Granian", "HUP", _granian(), _hang_up, 1),
     _peers("Granian", "HUP, `--respawn-interval 6`", _granian("--respawn-interval", "6"), _hang_up, 1),
 )

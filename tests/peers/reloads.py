@@ -1,29 +1,32 @@
-"""`make reloads`: new code is brought to busy servers, ours and others', behind the same front; what their clients notice.
+"""`make reloads`: new code is brought to busy servers, ours and others', behind one front; what clients notice.
 
-What lives here: the cases, and running them in rounds, one server after another. It must not know how a server is
+What lives here: running the cases in rounds, one server after another. It must not know how a server is
 started or reloaded, nor how the page looks.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import dataclasses
 import http.client
+import itertools
+import math
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[1:1] = [str(HERE), str(HERE.parent / "stack")]
+sys.path[1:1] = [str(HERE), str(HERE.parent / "stack"), str(HERE.parent / "bench")]
 
-import reload_table  # noqa: E402 - the paths above lead to them
-from deploy_client import Outcome, clients  # noqa: E402
-from reload_servers import NAME, WAYS, Subject, Way, app_text  # noqa: E402
+import front  # noqa: E402 - the paths above lead to them
+import reload_table  # noqa: E402
+import tables  # noqa: E402
+from deploy_client import clients  # noqa: E402
+from reload_cases import CASES, Case, Result  # noqa: E402
+from reload_servers import HEDGEROW, NAME, WAYS, Subject, Way, app_text  # noqa: E402
+from servers import OWN_PYTHON, PEERS_PYTHON  # noqa: E402
 
 DOCUMENT = HERE.parents[1] / "docs" / "reloads.md"
 PATH = f"/{NAME}/"
@@ -36,92 +39,41 @@ PROBE_S = 0.1
 MIGRATE = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is brought. breaks: a statement that the app's import meets; sign: by which one knows that it was said why."""
-
-    id: str
-    meaning: str
-    import_s: float = 0.0
-    breaks: str = ""
-    sign: str = ""
-
-
-CASES = (
-    Case("slow-import", "an app whose import takes 3 s", import_s=3.0),
-    Case("import-error", "a release that imports a module which is not there", 0.0, "import nothing_such", "nothing_such"),
-    Case("exit-at-import", "a release that ends by `sys.exit(…)` at its import", 0.0, 'raise SystemExit("no key")', "no key"),
-)
-
-
-@dataclass
-class Result:
-    """What the clients of one server noticed in one case, in one round or in all.
-
-    first_new_s, last_old_s: of each reload, from its change on; silent_s: of each broken one, from its change to the
-    last right answer, or infinite if they went on coming.
-    """
-
-    requests: int = 0
-    failed: int = 0
-    longest_s: float = 0.0
-    first_new_s: list[float] = field(default_factory=list)
-    last_old_s: list[float] = field(default_factory=list)
-    silent_s: list[float] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    told: list[bool] = field(default_factory=list)
-
-    def add(self, other: Result) -> None:
-        self.requests += other.requests
-        self.failed += other.failed
-        self.longest_s = max(self.longest_s, other.longest_s)
-        for name in ("first_new_s", "last_old_s", "silent_s", "failures", "told"):
-            getattr(self, name).extend(getattr(other, name))
-
-
 def measured(way: Way, case: Case, reloads: int) -> Result:
     """One case with one server that is started for it."""
     with way.running(app_text("v0", case.import_s)) as subject:
         return broken(subject, case) if case.breaks else reloaded(subject, case, reloads)
 
 
-def reloaded(subject: Subject, case: Case, reloads: int, since: str = "v0") -> Result:
-    """So many reloads in a row, each begun when the one before it is over."""
-    versions = [since, *(f"v{number}" for number in range(1, reloads + 1))]
+def reloaded(subject: Subject, case: Case, reloads: int, before: str = "v0") -> Result:
+    """So many reloads in a row, each begun when the one before it is over. before: the version that runs."""
+    versions = [before, *(f"v{number}" for number in range(1, reloads + 1))]
     changed: dict[str, float] = {}
     with clients(subject.port, PATH, **CROWD) as crowd:
         time.sleep(BUSY_S)
         for version in versions[1:]:
             changed[version] = subject.change(app_text(version, case.import_s))
             wait_until_only(subject.port, version)
-        time.sleep(BUSY_S)
         outcome = crowd.stop()
-    result = _result(outcome)
-    for old, new in pairwise(versions):
-        result.first_new_s.append(outcome.seen.get(new, [float("inf")])[0] - changed[new])
-        result.last_old_s.append(outcome.seen[old][1] - changed[new] if old in outcome.seen else float("nan"))
-    return result
+    first = [outcome.seen[new][0] - changed[new] if new in outcome.seen else math.inf for new in versions[1:]]
+    last = [outcome.seen[old][1] - changed[new] for old, new in itertools.pairwise(versions) if old in outcome.seen]
+    return Result(outcome.requests, outcome.failed, outcome.failures, outcome.longest_s, first, last)
 
 
-def broken(subject: Subject, case: Case, watched_s: float = WATCHED_S, ended: Callable[[], bool] = bool) -> Result:
-    """One broken release, and what becomes of the one before it; watched until `ended`, or for so long."""
+def broken(subject: Subject, case: Case, watched_s: float = WATCHED_S) -> Result:
+    """One broken release, and what becomes of the one that runs."""
     with clients(subject.port, PATH, **CROWD) as crowd:
         time.sleep(BUSY_S)
         changed = subject.change(app_text("broken", breaks=case.breaks))
-        deadline = changed + watched_s
-        while time.monotonic() < deadline and not ended():
-            time.sleep(PROBE_S)
+        time.sleep(max(0.0, changed + watched_s - time.monotonic()))
         asked = time.monotonic()
         outcome = crowd.stop()
-    result = _result(outcome)
     last = max(ended for _, ended in outcome.seen.values())
-    result.silent_s.append(float("inf") if last > asked - BUSY_S else last - changed)
-    result.told.append(case.sign in subject.said())
-    return result
-
-
-def _result(outcome: Outcome) -> Result:
-    return Result(outcome.requests, outcome.failed, outcome.longest_s, failures=outcome.failures)
+    silent_after_s = last - changed if last < asked - BUSY_S else None
+    told = case.sign in subject.said()
+    return Result(
+        outcome.requests, outcome.failed, outcome.failures, outcome.longest_s, silent_after_s=silent_after_s, told=told
+    )
 
 
 def wait_until_only(port: int, version: str) -> None:
@@ -162,7 +114,7 @@ def in_own_network(arguments: Sequence[str]) -> None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--reloads", type=int, default=3, help="of the slow app, in each round")
+    parser.add_argument("--reloads", type=int, default=2, help="of the slow app, in each round")
     parser.add_argument("--only", nargs="+", default=[], help="ids of cases")
     parser.add_argument("--servers", nargs="+", default=[], help="the first words of servers, as gunicorn")
     parser.add_argument("--write", action="store_true", help=f"the page {DOCUMENT.name}")
@@ -172,25 +124,34 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def setup(ways: Sequence[Way], options: argparse.Namespace) -> str:
+    """Command, date, versions and machine."""
+    packages = sorted({way.package for way in ways if way is not HEDGEROW})
+    told = tables.versions(OWN_PYTHON, ["hedgerow"]) | tables.versions(PEERS_PYTHON, packages)
+    told["nginx"] = ".".join(map(str, front.nginx().version))
+    count = f"{options.rounds} rounds, {options.reloads} reloads of the slow app in each"
+    versions = ", ".join(f"{name} {version}" for name, version in told.items())
+    kernel = f"`net.ipv4.tcp_migrate_req` is {MIGRATE.read_text().strip()}"
+    return f"{time.strftime('%Y-%m-%d')}, {count}. {tables.machine()}; {kernel}. {versions}."
+
+
 def main(arguments: Sequence[str]) -> None:
     options = _options(arguments)
     in_own_network(arguments)
     cases = [case for case in CASES if not options.only or case.id in options.only]
-    ways = [way for way in WAYS if not options.servers or way.name.split()[0] in options.servers]
-    results = {(case, way): Result() for case in cases for way in ways}
+    ways = [way for way in WAYS if not options.servers or way.name.split(maxsplit=1)[0] in options.servers]
+    results: dict[Case, dict[Way, list[Result]]] = {case: {way: [] for way in ways} for case in cases}
     for number in range(1, options.rounds + 1):
-        for case in cases:
-            for way in ways:
-                found = measured(way, case, options.reloads)
-                results[case, way].add(found)
-                print(f"round {number}: {case.id}, {way.name}, {way.how}: {found}", file=sys.stderr, flush=True)
-    tables = {case: reload_table.table(case, [(way, results[case, way]) for way in ways]) for case in cases}
-    for case, table in tables.items():
-        print(f"## {case.id}\n\n{table}\n")
+        for case, way in itertools.product(cases, ways):
+            found = measured(way, case, options.reloads)
+            results[case][way].append(found)
+            short = dataclasses.replace(found, failures=found.failures[:2])
+            print(f"round {number}: {case.id}, {way.name}, {way.how}: {short}", file=sys.stderr, flush=True)
+    done = {case: reload_table.table(case, rows) for case, rows in results.items()}
+    told = setup(ways, options)
+    print("\n\n".join([told, *(f"## {case.id}\n\n{table}" for case, table in done.items())]))
     if options.write:
-        today = datetime.datetime.now(datetime.UTC).date()
-        migrates = MIGRATE.read_text().strip()
-        DOCUMENT.write_text(reload_table.page(tables, ways, today, migrates), encoding="utf-8")
+        DOCUMENT.write_text(reload_table.page(told, done), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Launch:
 class Server:
     """One server. package: its distribution; access_log, limits: what is on, or why nothing is.
 
-    takes_socket: it gets the listening socket as fd 0 instead of a port.
+    takes_socket: it gets the listening socket as fd 0 instead of a port. addresses: so many ports, in a row.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Server:
     limits: str
     command: Callable[[Launch], list[str]]
     takes_socket: bool = False
+    addresses: int = 1
 
 
 @dataclass
@@ -201,7 +202,7 @@ def serving(server: Server, launch: Launch) -> Iterator[Running]:
 def start(server: Server, launch: Launch) -> Running:
     """Start the process; it may not answer yet. It ends with us, however we end."""
     launch.work.mkdir(parents=True, exist_ok=True)
-    listener, port = _reserved_port(server.takes_socket)
+    listener, port = _reserved_port(server.takes_socket, server.addresses)
     placed = Launch(launch.python, launch.app, launch.folder, launch.work, launch.environ, port)
     path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(launch.folder)]))
     own = {"PYTHONPATH": path, "HEDGEROW_RUN": str(launch.work), "HEDGEROW_STATE": str(launch.work)}
@@ -253,11 +254,21 @@ def stop(*all_running: Running) -> None:
         running.process.wait(PATIENCE_S)
 
 
-def _reserved_port(keep: bool) -> tuple[socket.socket | None, int]:
-    """A port that the kernel chose, and its listener if it is kept."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    port = int(listener.getsockname()[1])
+def _reserved_port(keep: bool, count: int) -> tuple[socket.socket | None, int]:
+    """A port that the kernel chose, with free ones behind it, and its listener if it is kept."""
+    while True:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        port = int(listener.getsockname()[1])
+        if all(_is_free(port + number) for number in range(1, count)):
+            break
+        listener.close()
     if keep:
         return listener, port
     listener.close()
     return None, port
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError, OverflowError), socket.create_server(("127.0.0.1", port)):
+        return True
+    return False
