@@ -15,12 +15,13 @@ import reloads
 from reload_cases import CASES, MISSING, SLOW, Result
 from reload_table import kind, table
 
-WATCHED_S = 2.5  # longer than a broken release takes to be refused
+WATCHED_S = 2.0  # longer than a broken release takes to be refused
 
 
 def test_ours_loses_nothing_by_a_broken_release_and_a_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload_servers, "WORKERS", 1)  # one import of 3 s less to wait for
-    monkeypatch.setattr(reloads, "QUIET_S", 1.0)
+    monkeypatch.setattr(reloads, "QUIET_S", 0.3)
+    monkeypatch.setattr(reloads, "BUSY_S", 0.4)
     with reload_servers.HEDGEROW.running(reload_servers.app_text("v0")) as subject:
         broken = reloads.broken(subject, MISSING, WATCHED_S)
         slow = reloads.reloaded(subject, SLOW, 1)
@@ -48,6 +49,7 @@ def test_the_page_has_these_cases_and_servers_and_says_of_ours_that_nothing_fail
 def test_the_table_tells_silence_and_what_came_instead() -> None:
     failures = ["02:04:35 get GET after 0.00 s: ValueError(\"502 b'<!doctype'\")", "x: TimeoutError('timed out')"]
     assert [kind(line) for line in failures] == ["502", "nothing for 60 s"]
+    assert kind("ConnectionResetError(104, 'reset')") == "a broken connection or answer"
     silent = Result(2_000, 40, failures, 1.2, silent_after_s=1.54, told=True)
     row = table(MISSING, {reloads.HEDGEROW: [silent, silent]}).splitlines()[-1]
     assert row.endswith("| 4,000 | 80 | for 1.5 s | 502, nothing for 60 s | yes |")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from reload_cases import Case, Result
 from reload_servers import Way
 
-FAILURE = re.compile(r"ValueError\('(\d{3}) |(TimeoutError)")
+FAILURE = re.compile(r"""ValueError\(['"](\d{3}) |(TimeoutError)""")
 
 
 def table(case: Case, rows: Mapping[Way, Sequence[Result]]) -> str:
@@ -57,7 +57,7 @@ def kind(failure: str) -> str:
     """What a client got instead of an answer: a status, or its own time-out, or else."""
     found = FAILURE.search(failure)
     if found is None:
-        return "a broken answer"
+        return "a broken connection or answer"
     return found[1] or "nothing for 60 s"
 
 
@@ -88,16 +88,17 @@ cases and servers.
   bytes and of 1 MB, answers that begin after 1 s or take 1.2 s. Each answer is checked to the last byte, nothing is
   sent twice, and after 60 s a client gives up.
 - **Figures**: seconds since the file was changed, which the signal follows at once; medians, the longest in brackets.
-  A broken release is watched for 15 s."""
+  A broken release is watched for 15 s. "for 1.5 s": the last right answer came then, in the worst round. "the reason is
+  told": by `hedgerow deploys`, or in the server's log."""
 
 REMARKS = """\
 ## What the figures do not say
 
-- Ours is the slowest to bring new code: it loads the release once to try it, then at one address after the other, so
-  an import of 3 s is waited for three times. gunicorn loads it in all workers at once and is done in 3 s.
-- gunicorn lost no request of a slow app by HUP. It ends the old workers before the new ones have loaded, so nobody is
-  answered for 3 s, and what arrives waits in the kernel's queue: see the slowest request. More clients than that queue
-  holds, or a longer import, were not tried.
+- Nobody lost a request of the slow app, and ours is the slowest to give a first answer by new code: it loads the
+  release once to try it, then at one address after the other, so an import of 3 s is waited for three times. gunicorn
+  loads it in all workers at once and is done in 3 s.
+- gunicorn ends its old workers on HUP before the new ones have loaded, so what arrives in those 3 s waits in the
+  kernel's queue: see the slowest request. More clients than that queue holds, or a longer import, were not tried.
 - gunicorn with `--preload` and USR2 does all that ours does here, and sooner; whoever runs it writes the script that
   waits and decides. `--preload` with HUP goes on with the old code, as its documents say, and is not shown.
 - The number of failed requests behind a broken release is that of our clients' pace, not of yours. A gunicorn whose app
