@@ -79,11 +79,11 @@ New code is brought to a server while twelve clients are busy. `make reloads` te
 cases and servers.
 
 - **Servers**: two workers each, behind nginx with the files of this repository. Ours is `hedgerow up`. gunicorn listens
-  at two addresses, so that nginx has another one to turn to; Granian has one port. They have their defaults (gthread:
-  16 threads) and are reloaded as their documents say. With USR2 a second gunicorn loads the app; the script waits until
-  that one has its workers, then ends the first. `--respawn-interval` is how long Granian waits between the start of a
-  new worker and the end of an old one; its maintainer's advice is to know how long the app takes. Granian's documents
-  ask for `tcp_migrate_req`.
+  at two addresses, so that nginx has another one to turn to; Granian has one port. They have their defaults (but
+  gthread 16 threads, and gunicorn keeps a connection for 75 s) and are reloaded as their documents say. With USR2 a
+  second gunicorn loads the app; the script waits until that one has its workers, then ends the first.
+  `--respawn-interval` is how long Granian waits between the start of a new worker and the end of an old one; its
+  maintainer's advice is to know how long the app takes. Granian's documents ask for `tcp_migrate_req`.
 - **Clients**: those of our own tests (`tests/stack/deploy_client.py`): GET, POST, PUT, PATCH, DELETE, bodies of 100
   bytes and of 1 MB, answers that begin after 1 s or take 1.2 s. Each answer is checked to the last byte, nothing is
   sent twice, and after 60 s a client gives up.

@@ -1,7 +1,7 @@
 """`make reloads`: new code is brought to busy servers, ours and others', behind one front; what clients notice.
 
-What lives here: running the cases in rounds, one server after another. It must not know how a server is
-started or reloaded, nor how the page looks.
+What lives here: running the cases in rounds, one server after another. It must not know how a server is started or
+reloaded, nor how the page looks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from servers import OWN_PYTHON, PEERS_PYTHON  # noqa: E402
 DOCUMENT = HERE.parents[1] / "docs" / "reloads.md"
 PATH = f"/{NAME}/"
 CROWD = {"get": 3, "small": 3, "buffered": 1, "streamed": 1, "slow_answer": 2, "late_answer": 2}
-BUSY_S = 1.0  # before the first change and after the last
+BUSY_S = 1.0  # before the first change; without a right answer for so long at the end a server counts as silent
 WATCHED_S = 15.0  # behind a broken release: Granian takes its workers one after another
 QUIET_S = 4.0  # only new answers for so long: the reload is over
 PATIENCE_S = 40.0
@@ -45,9 +45,9 @@ def measured(way: Way, case: Case, reloads: int) -> Result:
         return broken(subject, case) if case.breaks else reloaded(subject, case, reloads)
 
 
-def reloaded(subject: Subject, case: Case, reloads: int, before: str = "v0") -> Result:
-    """So many reloads in a row, each begun when the one before it is over. before: the version that runs."""
-    versions = [before, *(f"v{number}" for number in range(1, reloads + 1))]
+def reloaded(subject: Subject, case: Case, reloads: int) -> Result:
+    """So many reloads in a row, each begun when the one before it is over."""
+    versions = [f"v{number}" for number in range(reloads + 1)]
     changed: dict[str, float] = {}
     with clients(subject.port, PATH, **CROWD) as crowd:
         time.sleep(BUSY_S)
