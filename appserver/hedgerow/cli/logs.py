@@ -41,7 +41,8 @@ def logs(
     folder = settings.state / "logs"
     if to:
         with open(to, "a", encoding="utf-8", errors="backslashreplace") as out:
-            _follow(out, log_files.Follower(folder, replica, from_start=True), app, raw, _began(settings))
+            began = _began(settings)
+            _follow(out, log_files.Follower(folder, replica, began), app, raw, began)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     follower = log_files.Follower(folder, replica) if follow else None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 ROTATED = (".2", ".1", "")
+BLOCK_BYTES = 65_536
 
 
 @dataclass(order=True)
@@ -61,20 +62,22 @@ def _read(path: Path) -> Iterator[Line]:
 
 
 class Follower:
-    """New lines of all files, also of files that appear. from_start: also what the files hold already."""
+    """New lines of all files, also of files that appear. since: also what the files hold of this time (Unix) and later,
+    and a line or two from before it.
+    """
 
-    def __init__(self, logs: Path, replica: str | None = None, from_start: bool = False) -> None:
+    def __init__(self, logs: Path, replica: str | None = None, since: float = float("inf")) -> None:
         self._logs = logs
         self._replica = replica
         self._tails: dict[Path, _Tail] = {}
         for path in files(logs, replica):
-            self._tails[path] = _Tail(path, from_start)
+            self._tails[path] = _Tail(path, since)
 
     def poll(self) -> list[Line]:
         """What has come since the last call, in time order."""
         for path in files(self._logs, self._replica):
             if path not in self._tails:
-                self._tails[path] = _Tail(path, from_start=True)
+                self._tails[path] = _Tail(path, since=0.0)
         return sorted(line for tail in self._tails.values() for line in tail.poll())
 
     def close(self) -> None:
@@ -86,13 +89,13 @@ class Follower:
 class _Tail:
     """One file, by name. When another file has taken the name, the old one and those between are read to their end."""
 
-    def __init__(self, path: Path, from_start: bool) -> None:
+    def __init__(self, path: Path, since: float) -> None:
         self._path = path
         self._file = _open(path)
         self._rest = b""
         self._before = 0.0
-        if self._file and not from_start:
-            self._file.seek(0, os.SEEK_END)
+        if self._file:
+            self._file.seek(_place(self._file, since))
 
     def poll(self) -> Iterator[Line]:
         self._file = self._file or _open(self._path)
@@ -158,6 +161,23 @@ class _Tail:
         line = parse(raw.decode("utf-8", "replace"), self._path.stem, self._before)
         self._before = line.time
         return line
+
+
+def _place(file: BinaryIO, since: float) -> int:
+    """Where the lines of this time begin, or up to a block before that: a file that is years long is not read."""
+    low, high = 0, file.seek(0, os.SEEK_END)
+    if since == float("inf"):
+        return high
+    while high - low > BLOCK_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline()  # its end
+        place = file.tell()
+        if parse(file.readline().decode("utf-8", "replace"), "", since).time < since:
+            low = place
+        else:
+            high = middle
+    return low
 
 
 def _open(path: Path) -> BinaryIO | None:

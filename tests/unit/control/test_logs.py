@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hedgerow.control.logs import Follower, Line, history
+from hedgerow.control.logs import BLOCK_BYTES, Follower, Line, history
 
 
 @pytest.fixture
@@ -71,7 +72,17 @@ def test_following_reads_each_line_once_through_rotation_and_new_files(
 
 def test_from_the_start_all_is_told(logs: Path, following: Callable[..., Follower]) -> None:
     (logs / "r1" / "8001-a.log").write_text(line(1, "one"))
-    assert messages(following(logs, "r1", from_start=True).poll()) == ["one"]
+    assert messages(following(logs, "r1", since=0.0).poll()) == ["one"]
+
+
+def test_what_is_older_is_hardly_read(logs: Path, following: Callable[..., Follower]) -> None:
+    since = datetime(2026, 1, 1, 0, 0, 40, tzinfo=UTC).timestamp()
+    lines = [line(second, f"{number}") for second in range(60) for number in range(1000)]
+    lines[5] = lines[45_001] = "Traceback\n"
+    (logs / "r1" / "8001-a.log").write_text("".join(lines))
+    found = following(logs, "r1", since=since).poll()
+    assert [one for one in found if one.time >= since] == list(history(logs, "r1"))[40_000:]
+    assert len(found) < 20_000 + 2 * BLOCK_BYTES / len(lines[0])
 
 
 def rotate(path: Path) -> None:
