@@ -87,3 +87,6 @@ def run_entry(app: HostedApp, entry: discovery.Entry, where: str) -> None:
         app.error = error
     except BaseException as error:  # also SystemExit: an app that calls sys.exit() at import ends nothing
         app.error = failure.explain(error, app.folder, entry.file, package)
+    finally:
+        if app.space is not None:
+            app.space.take_path_entries()

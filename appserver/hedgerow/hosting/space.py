@@ -66,6 +66,8 @@ class Space:
         self.folder = folder
         self.package = PREFIX + mangle(name)
         self.modules, self._maybe = _own_names(folder, self.package, packaged)
+        self.locations = [str(folder)]  # the package's __path__
+        _common_path[:] = sys.path  # what is there before the app is not the app's
         self.builtins: dict[str, Any] = {}
         self.refresh_builtins()
         self.context = Context()
@@ -76,6 +78,8 @@ class Space:
 
     def own(self, name: str) -> str | None:
         """The full name of the own module that the dotted `name` means, or None."""
+        if sys.path != _common_path:
+            self.take_path_entries()
         top, dot, rest = name.partition(".")
         full = self.modules.get(top)
         if full is None:
@@ -86,6 +90,30 @@ class Space:
                 return None
             full = self.modules[top] = f"{self.package}.{top}"
         return full + dot + rest
+
+    def take_path_entries(self) -> None:
+        """What apps have put on `sys.path` becomes their own: nobody else finds the modules in there. It is this app's
+        unless it lies in another's folder; what lies where libraries lie is everybody's.
+        """
+        first = min((place for place, entry in enumerate(sys.path) if entry in _common_path), default=len(sys.path))
+        new = [(entry, place < first) for place, entry in enumerate(sys.path) if _is_of_an_app(entry)]
+        for entry, _ in new:
+            sys.path.remove(entry)
+        _common_path[:] = sys.path
+        for entry, in_front in [one for one in reversed(new) if one[1]] + [one for one in new if not one[1]]:
+            place = os.path.abspath(entry)
+            owner = next((one for one in spaces.values() if place.startswith(os.path.join(one.folder, ""))), self)
+            owner._add_location(place, in_front)
+
+    def _add_location(self, place: str, in_front: bool) -> None:
+        if place in self.locations:
+            return
+        self.locations.insert(0 if in_front else len(self.locations), place)
+        sure, maybe = _own_names(Path(place), self.package, packaged=False)
+        if Path(place) == self.folder.parent:  # there the app itself is found by its folder's name
+            sure[self.folder.name] = self.package
+        self.modules |= sure
+        self._maybe |= maybe - self.modules.keys()
 
     def refresh_builtins(self) -> None:
         """Take over what was put into Python's builtins since (gettext does that); the import stays the space's own."""
@@ -147,6 +175,20 @@ def _own_names(folder: Path, package: str, packaged: bool) -> tuple[dict[str, st
     if (folder / "__init__.py").is_file() and (packaged or folder.name not in sure):
         sure[folder.name] = package
     return sure, maybe - sure.keys()
+
+
+# `sys.path` without what apps have put there.
+_common_path = list(sys.path)
+
+
+def _is_of_an_app(entry: str) -> bool:
+    if entry in _common_path or not os.path.isdir(entry):
+        return False
+    place = os.path.abspath(entry)
+    libraries = {sys.prefix, sys.base_prefix, *map(os.path.abspath, _common_path)}
+    return not any(place.startswith(os.path.join(one, "")) for one in libraries) or any(
+        place.startswith(os.path.join(one.folder, "")) for one in spaces.values()
+    )
 
 
 _BYTECODE = ".pyc"
@@ -229,5 +271,5 @@ def _package_spec(space: Space) -> ModuleSpec:
     # With this origin also where no such file is: Flask takes the folder beside which an app keeps its data from it.
     origin = str(space.folder / "__init__.py")
     return importlib.util.spec_from_file_location(  # type: ignore[return-value]
-        space.package, origin, loader=Loader(space.package, origin), submodule_search_locations=[str(space.folder)]
+        space.package, origin, loader=Loader(space.package, origin), submodule_search_locations=space.locations
     )
