@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any
 
-from .space import Finder, Space, asked_from_c, current_app, inherited, python_import, spaces
+from .space import Finder, Space, asked_from_c, current_app, inherited, lent, python_import, spaces
 
 _python_import_module = importlib.import_module
 _python_find_spec = importlib.util.find_spec
@@ -31,12 +31,18 @@ def install() -> None:
     if Finder in sys.meta_path:
         return
     sys.meta_path.insert(0, Finder)
+    lent["sys"] = _sys
     builtins.__import__ = _import
-    importlib.import_module = _import_module
-    importlib.util.find_spec = _find_spec
     threading.Thread.start = _start_thread  # type: ignore[assignment, method-assign]
+    # In importlib, and wherever somebody who was imported before keeps a reference of its own.
+    for module in list(sys.modules.values()):
+        known = getattr(module, "__dict__", {})
+        if known.get("import_module") is _python_import_module:
+            known["import_module"] = _import_module
+        if known.get("find_spec") is _python_find_spec:
+            known["find_spec"] = _find_spec
     if config := sys.modules.get("logging.config"):
-        config.BaseConfigurator.importer = staticmethod(_import)  # it keeps a reference from when it was imported
+        config.BaseConfigurator.importer = staticmethod(_import)
 
 
 def _import(
@@ -137,10 +143,11 @@ class _Modules(MutableMapping[str, ModuleType]):
         return sys.modules[self._key(name)]
 
     def __setitem__(self, name: str, module: ModuleType) -> None:
-        sys.modules[name] = module
+        space = current_app.get()
+        sys.modules[(space and _by_string(space, name)) or name] = module
 
     def __delitem__(self, name: str) -> None:
-        del sys.modules[name]
+        del sys.modules[self._key(name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(sys.modules)
@@ -153,7 +160,7 @@ class _Modules(MutableMapping[str, ModuleType]):
 
 
 class _Sys(ModuleType):
-    """The module `sys`, with `modules` as above."""
+    """The module `sys`, with `modules` as above. Apps' modules have it from the start."""
 
     modules = _Modules()
 
@@ -163,6 +170,12 @@ class _Sys(ModuleType):
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(sys, name, value)
 
+    def __delattr__(self, name: str) -> None:
+        delattr(sys, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(sys)
+
 
 _sys = _Sys("sys")
 
@@ -171,7 +184,7 @@ def _lend_sys(caller: dict[str, Any]) -> None:
     """After `__import__(name)` a library takes the module out of `sys.modules[name]`: werkzeug's `import_string` does.
 
     A bare own name cannot stand there, it would be everybody's. So a module that imported an own name in that way sees
-    a `sys` of its own from then on, that differs in nothing else.
+    a `sys` of its own from then on, that differs in nothing else, as apps' modules do.
     """
     if caller.get("sys") is sys:
         caller["sys"] = _sys

@@ -37,6 +37,9 @@ carried: list[ContextVar[Any]] = [current_app]
 
 _MANGLED = {ord(letter): letter for letter in string.ascii_letters + string.digits} | {ord("_"): "__"}
 
+# What an app's import statement gets instead of Python's own module of that name.
+lent: dict[str, ModuleType] = {}
+
 # Every space of the process, by the name of its package.
 spaces: dict[str, Space] = {}
 
@@ -130,9 +133,11 @@ class Space:
     ) -> ModuleType:
         """`__import__` of the app's modules: each of their import statements comes here."""
         full = None if level or asked_from_c(globals, locals, fromlist) else self.own(name)
-        if full is None:
-            return python_import(name, globals, locals, fromlist or (), level)
-        return self.import_own(full, fromlist)
+        if full is not None:
+            return self.import_own(full, fromlist)
+        if name in lent and not level:
+            return lent[name]
+        return python_import(name, globals, locals, fromlist or (), level)
 
     def import_own(self, full: str, fromlist: Sequence[str] | None) -> ModuleType:
         """The own module `full`, or without a fromlist, as `import a.b` wants it, the one that `a` means."""
