@@ -257,6 +257,21 @@ def test_what_an_app_starts_keeps_its_app_and_request(tmp_path: Path) -> None:
         assert told[f"by {way}"] == ("engine", number), way
 
 
+def test_what_a_load_changes_of_the_process_is_put_back_and_told_in_the_app_s_log(tmp_path: Path) -> None:
+    loud = tmp_path / "loud"
+    loud.mkdir()
+    (loud / "app.py").write_text(
+        "import os\nos.umask(0)\ndef application(environ, start_response):\n"
+        "    now = os.umask(0)\n    os.umask(now)\n    start_response('200 OK', [])\n    return [b'%03o' % now]\n"
+    )
+    with serving(tmp_path, {"loud": loud}) as worker:
+        assert worker.ask("/loud/")[1] != b"000"
+        [app] = worker.status()["apps"]
+        assert "changed the umask" in app["notes"][0]
+        [told] = [line for line in worker.lines("changed the umask") if "umask" in line.get("message", "")]
+    assert (told["level"], told["app"]) == ("warning", "loud")
+
+
 def test_a_broken_app_answers_503_with_its_name_and_disturbs_nobody(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()

@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 
 from ..config import Settings
 from ..errors import LoadError, UserError
-from . import discovery, failure
+from . import discovery, failure, process_state
 from .gate import Gate
 from .imports import install
 from .manifest import Manifest, read_manifest
@@ -26,7 +26,8 @@ from .space import Space
 class HostedApp:
     """An app as its worker knows it. Exactly one of `application` and `error` is set.
 
-    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables.
+    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables;
+    notes: what its author should know, though it runs.
     """
 
     name: str
@@ -38,6 +39,7 @@ class HostedApp:
     error: LoadError | None = None
     space: Space | None = None
     context: Context = field(default_factory=Context)
+    notes: tuple[str, ...] = ()
 
     def fail(self, error: LoadError) -> None:
         """From now on the app is down."""
@@ -71,7 +73,12 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
         app.error = LoadError(f"{name}: {error}", traceback.format_exc())
         return app
     app.context = app.space.context
+    before = process_state.look()
     app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
+    app.notes = tuple(
+        f"{name}: its load has changed {what} of the whole process; this was put back, since others live in it"
+        for what in process_state.put_back(before)
+    )
     return app
 
 

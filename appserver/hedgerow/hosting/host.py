@@ -35,6 +35,7 @@ class Host:
                 "state": app.state,
                 "error": app.error.sentence if app.error else "",
                 "traceback": app.error.traceback if app.error else "",
+                "notes": list(app.notes),
             }
             for app in self.apps.values()
         ]

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         importing = importing_file(settings.run, plan.address, slot)
         host = _load(entry.content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
         importing.unlink(missing_ok=True)
-        _tell_errors(host, queue)
+        _tell(host, queue)
         worker.run(listener, host)
     except BaseException as error:
         queue.tell("error", "the worker ends", error)
@@ -68,9 +68,10 @@ def _load(content: Content, settings: Settings, on_load: Callable[[str], object]
     return load_host(apps, content.broken, settings, on_load=on_load)
 
 
-def _tell_errors(host: Host, queue: LogQueue) -> None:
-    """A line for each app that is down, in that app's own log."""
+def _tell(host: Host, queue: LogQueue) -> None:
+    """A line for each app that is down, and for what else its author should know, in that app's own log."""
     for name, app in host.apps.items():
         if app.error is not None:
-            told = render("app", "error", app.error.sentence, app=name, traceback=app.error.traceback)
-            queue.put(told)
+            queue.put(render("app", "error", app.error.sentence, app=name, traceback=app.error.traceback))
+        for note in app.notes:
+            queue.put(render("app", "warning", note, app=name))
