@@ -106,7 +106,8 @@ def _revert(state: State, round: Round, view: ReplicaView, again: float) -> Stat
     within = view.blamed in round.changes
     for name, (old, new) in round.changes.items():
         guilty = view.blamed in (name, "")
-        reason = f"{view.blamed} went wrong" if within and not guilty else view.reason
+        innocent = f"{view.blamed} went wrong" if within else f"{view.reason}; tried again soon"
+        reason = view.reason if guilty else innocent
         app = _told(state.apps[name], round, outcome=REVERTED, step="swap", reason=reason)
         if (guilty or not within) and not _failed_since(app, round):
             app = dataclasses.replace(app, refused=new, again=0.0 if guilty else again)
