@@ -195,11 +195,17 @@ def test_an_emptied_folder_takes_nobody_down(pair: Pair) -> None:
     assert pair.app().release
 
 
-def test_two_that_see_different_folders_do_not_deploy_in_turns(pair: Pair) -> None:
-    elsewhere = pair.apps.with_name("elsewhere")
-    elsewhere.mkdir()
+@pytest.fixture
+def elsewhere(pair: Pair) -> Path:
+    """A folder of its own for `two`."""
+    found = pair.apps.with_name("elsewhere")
+    found.mkdir()
     pair.two.deploys.close()
     pair.two = Replica(pair.apps.parent, "two", "elsewhere")
+    return found
+
+
+def test_two_that_see_different_folders_do_not_deploy_in_turns(pair: Pair, elsewhere: Path) -> None:
     drop(pair.apps, "count", COUNTER % "here")
     drop(elsewhere, "count", COUNTER % "there")
     drop(elsewhere, "only", COUNTER % "there")
@@ -216,3 +222,32 @@ def test_two_that_see_different_folders_do_not_deploy_in_turns(pair: Pair) -> No
     shutil.rmtree(elsewhere / "only")
     pair.until(lambda: not pair.app("only").release, pair.one, pair.two)
     assert pair.app("count").release
+
+
+def test_two_that_see_different_broken_folders_do_not_try_in_turns(pair: Pair, elsewhere: Path) -> None:
+    drop(pair.apps, "count", COUNTER % "one")
+    pair.until(pair.is_live, pair.one, pair.two)
+    for folder in (pair.apps, elsewhere):
+        drop(folder, "count", f"application(  # {folder.name}\n")
+    pair.until(lambda: len(pair.app().deploys) == 3 and pair.ledger.lease is None, pair.one, pair.two)
+    number, end = pair.ledger.number, time.monotonic() + 2
+    while time.monotonic() < end:
+        pair.step(pair.one, pair.two)
+        time.sleep(0.02)
+    assert pair.ledger.number <= number + 2
+
+
+def test_an_app_that_one_look_of_another_replica_missed_stays(pair: Pair, elsewhere: Path) -> None:
+    drop(elsewhere, "count", COUNTER % "one")
+    pair.until(pair.is_live, pair.one, pair.two)
+    pair.until(lambda: pair.one.deploys._candidates.lacks("count") and not pair.ledger.lease, pair.one, pair.two)
+    (elsewhere / "count").rename(elsewhere.with_name("aside"))
+    pair.two.deploys.look_soon()
+    pair.step(pair.two)  # its record tells what this look saw
+    pair.step(pair.one, pair.two)
+    elsewhere.with_name("aside").rename(elsewhere / "count")
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        pair.step(pair.one, pair.two)
+        time.sleep(0.02)
+    assert [one.cause for one in pair.app().deploys] == ["folder"]

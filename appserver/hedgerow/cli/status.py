@@ -30,7 +30,9 @@ def status(as_json: bool, state: Path | None) -> None:
     records = read_records(settings.state)
     ledger = Ledger(settings.state).read()
     apps = apps_of(records, {name: app.trouble for name, app in ledger.apps.items() if app.trouble})
-    kept = _kept_data(settings.state, {name for name, app in ledger.apps.items() if app.release or app.trouble})
+    known = {name for name, app in ledger.apps.items() if app.release or app.trouble}
+    known.update(*(record.get("folders", ()) for record in records if not record["stale"]))  # one may be new
+    kept = _kept_data(settings.state, known)
     if as_json:
         json.dump({"replicas": records, "apps": apps, "data_without_app": kept}, sys.stdout, indent=1)
         click.echo()

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ..config import Settings
-from ..errors import UserError
+from ..errors import HedgerowError, UserError
 from ..hosting.manifest import read_manifest
 from . import layout, releases
 from .command import run_hook
@@ -154,7 +154,11 @@ class Attempts:
         return attempt.after(outcome, hook=outcome.ok and bool(read_manifest(release.code).deploy.before))
 
     def _hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> Attempt:
-        if not may_begin():
+        try:
+            void = not may_begin()
+        except HedgerowError:  # the ledger cannot be read
+            void = True
+        if void:
             return dataclasses.replace(attempt, void=True)
         code = layout.code(self._settings.state, attempt.app, attempt.release)
         try:

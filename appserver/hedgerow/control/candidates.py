@@ -16,7 +16,7 @@ from ..config import Settings
 from ..errors import UserError
 from .attempts import Attempt, Attempts
 from .folders import Folders
-from .ledger import LIVE, AppState, State
+from .ledger import FAILED, LIVE, AppState, State
 from .rounds import Passed
 
 LOOK_S = 2.0
@@ -90,8 +90,10 @@ class Candidates:
 
     def news(self, state: State) -> Mapping[str, str]:
         """The fingerprints of folders that hold still, and that hold what nobody has made anything of, or what was
-        made and is neither known nor refused.
+        made and is neither known nor refused. None while the last look has failed.
         """
+        if self._told:
+            return {}
         return {
             name: mark
             for name, mark in self._folders.settled.items()
@@ -108,23 +110,30 @@ class Candidates:
             return True
         if release in ("", app.refused):
             return 0 < app.again <= time.time()
-        newest = next((one.outcome for one in app.deploys if one.release == release), "")
-        return release != app.release and newest != LIVE  # what was live has been followed by what others have seen
+        last = next((one.outcome for one in app.deploys if one.release == release), "")
+        if release == app.release or last == FAILED:
+            return False
+        return last != LIVE or not app.release  # what was live has been followed by what other replicas see
 
     def gone(self, state: State, elsewhere: Collection[str]) -> list[str]:
         """Apps of the ledger whose folders are no more; elsewhere: those that other replicas see. Apps of a round are
         its business until it ends. All of several at once are a folder that is not mounted rather than a wish: none is
         removed while it is empty.
         """
-        busy = {*(state.round.changes if state.round else ()), *self.waiting, *elsewhere}
-        known = [name for name, app in sorted(state.apps.items()) if (app.release or app.trouble) and name not in busy]
+        rolls = state.round.changes if state.round else {}
+        known = {name: app for name, app in state.apps.items() if app.release or app.trouble or name in rolls}
         if len(known) > 1 and not self._folders.settled:
             return []
-        return [name for name in known if self.lacks(name)]
+        busy, now = {*rolls, *self.waiting, *elsewhere}, time.time()
+        return sorted(name for name, app in known.items() if name not in busy and self.lacks(name) and app.again <= now)
 
     def lacks(self, name: str) -> bool:
         """Whether the folder of this app is gone."""
         return self._folders.lacks(name)
+
+    def moves(self, name: str) -> bool:
+        """Whether the folder of this app does not hold still."""
+        return self._folders.moves(name)
 
     def has_settled(self, name: str) -> bool:
         """Whether there is a folder of this app of which something can be made."""
@@ -137,7 +146,8 @@ class Candidates:
                 continue  # of what it was before: this is begun when that has come, and was dropped
             if not self._attempts.has_room:
                 return
-            self.waiting.pop(name, None)
+            if self.waiting.pop(name, None) is not None:
+                self.forget(name)  # it may come back
             app = state.apps.get(name, AppState())
             self._attempts.start(name, fingerprint, (app.release, "" if app.again else app.refused))
 

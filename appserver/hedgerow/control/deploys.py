@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..config import Settings
+from ..errors import HedgerowError
 from ..hosting.claims import claim, conflict
 from . import layout, rounds
 from .attempts import Attempt
@@ -186,10 +187,17 @@ class Deploys:
             here.look_soon()
         elif not here.has_changed(attempt):
             here.note(attempt)
-            if not attempt.outcome.ok:
-                self._fail(attempt)
-            elif not self._is_gone_back_from(attempt):
-                self._go_on(attempt)
+            try:
+                self._settle(attempt)
+            except HedgerowError:  # the ledger does not know of it: it has to come again
+                here.forget(name)
+                raise
+
+    def _settle(self, attempt: Attempt) -> None:
+        if not attempt.outcome.ok:
+            self._fail(attempt)
+        elif not self._is_gone_back_from(attempt):
+            self._go_on(attempt)
 
     def _is_gone_back_from(self, attempt: Attempt) -> bool:
         """Whether a rollback was ordered meanwhile."""
@@ -203,6 +211,8 @@ class Deploys:
         if attempt.hook and attempt.release not in self._app(name).hooked:
             self._begin_hook(attempt)
         elif attempt.unchanged:
+            if attempt.release not in (self._app(name).release, self._app(name).refused):
+                self._candidates.forget(name)  # somebody has asked for it meanwhile
             self._forget_trouble(attempt)
         elif taken := self._conflict(name, attempt.release):
             self._fail(attempt.after(Outcome("mount", taken)))
@@ -231,8 +241,8 @@ class Deploys:
             deploy = dataclasses.replace(deploy, reason=f"{deploy.reason}; this is tried again every {AGAIN_S:.0f} s")
         self._log("error", deploy.reason, app=attempt.app, step=deploy.step, traceback=deploy.traceback)
         asked = any(order.app == attempt.app for order in self._open)
-        last = app.trouble
-        if asked or app.again or last is None or (last.release, last.reason) != (deploy.release, deploy.reason):
+        told = app.trouble is not None and (app.trouble.release, app.trouble.reason) == (deploy.release, deploy.reason)
+        if asked or app.again or not told or deploy.release not in ("", app.refused):
             self._write(rounds.fail(self.state, attempt.app, deploy, time.time() + AGAIN_S if attempt.passing else 0.0))
 
     def _begin_hook(self, attempt: Attempt) -> None:
@@ -250,6 +260,11 @@ class Deploys:
 
     def _begin_round(self) -> None:
         waiting = self._candidates.waiting
+        for name, one in list(waiting.items()):  # what it has passed with may have gone since
+            deploy = one.passed.deploy
+            if deploy.release and (taken := self._conflict(name, deploy.release)):
+                del waiting[name]
+                self._write(rounds.fail(self.state, name, dataclasses.replace(deploy, step="mount", reason=taken)))
         state = rounds.begin(self.state, [one.passed for one in waiting.values()])
         self._write(state)
         waiting.clear()

@@ -14,6 +14,8 @@ from .ledger import LIVE, AppState, Deploy, State
 from .orders import Order, Orders
 from .rounds import Passed
 
+STILL_S = 60.0  # for so long a folder may go on changing
+
 
 class Desk:
     """That of one replica."""
@@ -26,14 +28,17 @@ class Desk:
     def prepared(self, order: Order, state: State) -> State:
         """What the ledger has to tell before it is carried out: who asks for a deploy wants what was refused."""
         app = _app(state, order)
-        if order.accepted or order.what != orders.DEPLOY or not (app.refused or app.again or app.hooking):
+        if order.accepted or order.what != orders.DEPLOY or not self._candidates.has_settled(order.app):
+            return state
+        if not (app.refused or app.again or app.hooking):
             return state
         return state.with_app(order.app, dataclasses.replace(app, refused="", again=0.0, hooking=""))
 
     def carry_out(self, order: Order, state: State, draining: bool) -> None:
         """Accept it, or answer it: when it is known what became of it, and no earlier worker answers any more."""
         if not order.accepted:
-            if order.what == orders.ROLLBACK and self._candidates.tried_release(order.app) == "":
+            here = self._candidates
+            if order.what == orders.ROLLBACK and (here.tried_release(order.app) == "" or order.app in here.news(state)):
                 return  # it is known in a moment what is not to come back
             self._orders.put(self._accept(order, state))
             return
@@ -80,6 +85,8 @@ class Desk:
             return self._roll_back(order, app)
         if here.lacks(name):
             return order.answered(False, f"{name}: its folder is gone")
+        if here.moves(name) and time.time() - order.given > STILL_S:
+            return order.answered(False, f"{name}: its folder does not hold still")
         release = here.made(name)
         if release is None or name in here.news(state):
             return None

@@ -37,8 +37,8 @@ class Folders:
 
     @property
     def names(self) -> Collection[str]:
-        """The apps that the last look saw."""
-        return (self._seen or {}).keys()
+        """The apps that were there at one of the last two looks."""
+        return {*(self._seen or ()), *(self._gone_from or ())}
 
     def moves(self, name: str) -> bool:
         """Whether this app has changed since it was settled."""

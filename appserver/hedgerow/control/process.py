@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
         die_with_parent(signal.SIGTERM, int(what[7:]) if what.startswith("parent=") else supervisord_pid())
         os.execvp(rest[1], rest[1:])
     die_with_parent(signal.SIGTERM, supervisord_pid())
-    os.execv(sys.executable, worker(run_folder(), what, rest[0]))
+    os.execv(sys.executable, [*worker(run_folder(), what, rest[0]), "ledger"])
 
 
 def python(*arguments: str) -> list[str]:

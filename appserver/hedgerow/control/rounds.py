@@ -110,7 +110,7 @@ def _revert(state: State, round: Round, view: ReplicaView, again: float) -> Stat
         reason = view.reason if guilty else innocent
         app = _told(state.apps[name], round, outcome=REVERTED, step="swap", reason=reason)
         if (guilty or not within) and not _failed_since(app, round):
-            app = dataclasses.replace(app, refused=new, again=0.0 if guilty else again)
+            app = dataclasses.replace(app, refused=new, again=0.0 if guilty and new else again)
         state = state.with_app(name, dataclasses.replace(app, release=old))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
 

@@ -2,7 +2,8 @@
 
 A request of one that arrives is refused before entry, so that another address takes it, and nobody is told 404 of an
 app that has already answered somewhere. Not only during the round that brings it: a worker that drains may be asked
-when its round has ended. One of which no release was ever live is down, without a worker being started for it.
+when its round has ended. One of which no release was ever live is down where nobody else answers, without a worker
+being started for it.
 
 The ledger is written before any worker starts with a new app, so looking at it at the moment of a 404 is never too
 late. It is read anew only when its folder has changed, or has the next entry: some file systems tell times in seconds.
@@ -11,12 +12,12 @@ late. It is read anew only when its folder has changed, or has the next entry: s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..control import layout
-from ..control.ledger import AppState, Ledger, LedgerError
+from ..control.ledger import AppState, Deploy, Ledger, LedgerError
 from ..errors import LoadError
 from ..hosting.app import HostedApp
 from ..hosting.claims import Claim, claim
@@ -33,7 +34,9 @@ class AbsentApp:
 
 
 class AbsentApps:
-    """Those of a worker that serves `loaded`. state: the folder of the ledger; all: as the last look found it."""
+    """Those of a worker that serves `loaded`. state: where the ledger is; wanted: what arrives, or is left out here;
+    failed: what never lived.
+    """
 
     def __init__(self, state: Path, loaded: Iterable[HostedApp] = ()) -> None:
         self._state = state
@@ -41,41 +44,41 @@ class AbsentApps:
         self._loaded = {app.name: app for app in loaded}
         self._mounts = {app.mount for app in self._loaded.values()}
         self._changed_ns = self._number = 0
-        self._claims: dict[tuple[str, str], Claim | None] = {}  # by app and release, which never changes
-        self.all: tuple[AbsentApp, ...] = ()
+        self._claims: dict[tuple[str, str], Claim] = {}  # by app and release, which never changes
+        self.wanted: list[AbsentApp] = []
+        self.failed: list[AbsentApp] = []
 
     def look(self) -> bool:
-        """Whether the ledger was written since the last look; then `all` is what it tells now."""
+        """Whether the ledger has told something new since the last look."""
         try:
             changed_ns = os.stat(self._ledger.folder).st_mtime_ns
-        except OSError:  # no deployer has ever been here
-            return False
-        if changed_ns == self._changed_ns and not self._ledger.has(self._number + 1):
-            return False
-        self._changed_ns = changed_ns
-        try:
+            if changed_ns == self._changed_ns and not self._ledger.has(self._number + 1):
+                return False
             state = self._ledger.read()
-        except LedgerError:  # the deployer tells
-            self.all = ()
-            return True
-        self._number = state.number
-        found = [self._absent(name, app) for name, app in sorted(state.apps.items())]
-        self.all = tuple(one for one in found if one is not None and one.mount not in self._mounts)
+        except (LedgerError, OSError):  # no deployer has ever been here, or it tells what is wrong
+            return False
+        self._changed_ns, self._number = changed_ns, state.number
+        known, self._claims = self._claims, {}
+        wanted = [self._wanted(name, app.release, known) for name, app in state.apps.items() if app.release]
+        failed = [self._failed(name, app, known) for name, app in state.apps.items() if app.trouble and not app.release]
+        self.wanted = [one for one in wanted if one is not None and one.mount not in self._mounts]
+        self.failed = failed
         return True
 
-    def _absent(self, name: str, app: AppState) -> AbsentApp | None:
-        here, trouble = self._loaded.get(name), app.trouble
-        if app.release:
-            if here is not None and here.folder == layout.code(self._state, name, app.release):
-                return None  # without a look at its manifest
-            found = self._claim(name, app.release)
-            return AbsentApp(name, found.mount, here.error if here else None) if found else None
-        if trouble is None:
-            return None
-        failed = self._claim(name, trouble.release) if trouble.release else None
-        return AbsentApp(name, failed.mount if failed else mount_of(name, None, None), LoadError(trouble.reason))
+    def _wanted(self, name: str, release: str, known: Mapping[tuple[str, str], Claim]) -> AbsentApp | None:
+        here = self._loaded.get(name)
+        if here is not None and here.folder == layout.code(self._state, name, release):
+            return None  # without a look at its manifest
+        found = self._claim(name, release, known)
+        return AbsentApp(name, found.mount, here.error if here else None) if found else None
 
-    def _claim(self, name: str, release: str) -> Claim | None:
-        if (name, release) not in self._claims:
-            self._claims[name, release] = claim(name, layout.code(self._state, name, release))
-        return self._claims[name, release]
+    def _failed(self, name: str, app: AppState, known: Mapping[tuple[str, str], Claim]) -> AbsentApp:
+        trouble = app.trouble or Deploy("")
+        found = self._claim(name, trouble.release, known) if trouble.release else None
+        return AbsentApp(name, found.mount if found else mount_of(name, None, None), LoadError(trouble.reason))
+
+    def _claim(self, name: str, release: str, known: Mapping[tuple[str, str], Claim]) -> Claim | None:
+        found = known.get((name, release)) or claim(name, layout.code(self._state, name, release))
+        if found is not None:
+            self._claims[name, release] = found
+        return found

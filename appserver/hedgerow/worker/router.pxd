@@ -10,12 +10,14 @@ cdef class Router:
     cdef Mounts _mounts
     cdef bint _trust_front
     cdef object _absent
+    cdef Mounts _failed
     cdef bint _show_errors
     cdef object _apps
     cdef Target _pages
     cdef dict _targets
 
     cpdef bint look(self) except? -1
+    cpdef Route route(self, str raw_path, str host)
     @cython.locals(route=Route, target=Target, fields=dict)
     cdef _aim(self, Job job, str turn)
     cdef _refuse(self, Job job, str turn, refusal)

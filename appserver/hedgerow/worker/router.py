@@ -16,7 +16,7 @@ from ..hosting.app import HostedApp
 from ..hosting.failure import Failure
 from ..hosting.gate import Gate
 from ..hosting.host import Host
-from ..hosting.mounts import Mounted, Mounts, Redirect
+from ..hosting.mounts import Mounted, Mounts, Redirect, Route
 from ..hosting.pages import Page
 from ..http.request import Request
 from ..middleware.forwarded import Forwarded
@@ -41,11 +41,12 @@ ARRIVAL_S = 0.5
 class Router:
     """Routes requests to the targets of a host's apps."""
 
-    def __init__(self, host: Host, settings: Settings) -> None:
+    def __init__(self, host: Host, settings: Settings, ledger: Path | None = None) -> None:
         self._host = host
         self._mounts = host.mounts
         self._trust_front = settings.trust_front
-        self._absent = AbsentApps(settings.state, host.apps.values())
+        self._absent = AbsentApps(ledger, host.apps.values()) if ledger is not None else None
+        self._failed = Mounts(())
         self._show_errors = settings.show_errors and not settings.trust_front  # behind the front never
         self._apps = settings.apps
         self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
@@ -55,10 +56,17 @@ class Router:
 
     def look(self) -> bool:
         """Mount what the ledger tells of apps that are not loaded here. Whether it has changed."""
-        changed = self._absent.look()
-        if changed:
-            self._mounts = Mounts([*self._host.apps.values(), *self._absent.all], self._host.apps)
-        return changed
+        absent = self._absent
+        if absent is None or not absent.look():
+            return False
+        self._mounts = Mounts([*self._host.apps.values(), *absent.wanted], self._host.apps)
+        self._failed = Mounts(absent.failed)
+        return True
+
+    def route(self, raw_path: str, host: str) -> Route | None:
+        """Which app a path is of, after a look at the ledger; one that never lived takes none from one that does."""
+        self.look()
+        return self._mounts.route(raw_path, host) or self._failed.route(raw_path, host)
 
     def __call__(self, server: Server, connection: Connection, request: Request) -> Job:
         fields = request.fields
@@ -84,9 +92,7 @@ class Router:
         fields = job.request.fields
         accept = fields.get("HTTP_ACCEPT", "")
         host = fields.get("HTTP_HOST", "")
-        route = self._mounts.route(job.path_info, host)
-        if route is None and self.look():
-            route = self._mounts.route(job.path_info, host)
+        route = self._mounts.route(job.path_info, host) or self.route(job.path_info, host)
         if route is None:
             listed = job.path_info == "/" and job.request.method in ("GET", "HEAD")
             self._show(job, pages.index(self._listed(), accept) if listed else pages.not_found(accept))
@@ -105,8 +111,8 @@ class Router:
             self._refuse(job, turn, RefusedError("full"))
 
     def _listed(self) -> list[HostedApp | AbsentApp]:
-        absent = {app.name: app for app in self._absent.all if app.error is not None}
-        return [found for _, found in sorted((absent | self._host.apps).items())]
+        failed = {app.name: app for app in self._absent.failed} if self._absent is not None else {}
+        return [found for _, found in sorted((failed | self._host.apps).items())]
 
     def _answer_for(self, job: Job, turn: str, app: HostedApp | AbsentApp, accept: str) -> None:
         """For an app that is not here: it is down, or another address has it."""

@@ -1,5 +1,5 @@
-"""`python -m hedgerow.worker PLAN SLOT`: read our entry of the plan, load its apps, serve. The listening socket is
-fd 0.
+"""`python -m hedgerow.worker PLAN SLOT [ledger]`: read our entry of the plan, load its apps, serve. The listening
+socket is fd 0. ledger: we are one of a deployer's workers, and its ledger tells of apps that we do not have.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ QUIET_END_S = 1.1
 
 def main(arguments: Sequence[str]) -> None:
     """Run one worker to its end. Raises UserError for a plan that does not name us."""
-    if len(arguments) != 2:
-        raise UserError("usage: python -m hedgerow.worker PLAN SLOT, with the listening socket as fd 0")
+    if len(arguments) < 2 or arguments[2:] not in ([], ["ledger"]):
+        raise UserError("usage: python -m hedgerow.worker PLAN SLOT [ledger], with the listening socket as fd 0")
     listener = take_listener()
     raise_descriptor_limit()
     settings = Settings.from_env()
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
         host = _load(entry.content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
         importing.unlink(missing_ok=True)
         _tell(host, queue)
-        worker.run(listener, host)
+        worker.run(listener, host, settings.state if arguments[2:] else None)
     except BaseException as error:
         queue.tell("error", "the worker ends", error)
         status = 1

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -85,13 +86,15 @@ class Worker:
         self._server: Server | None = None
         self._control: Server | None = None
 
-    def run(self, listener: _socket.socket, host: Host) -> None:
-        """Serve host on listener until drained. Returns when nothing is left to serve."""
+    def run(self, listener: _socket.socket, host: Host, ledger: Path | None = None) -> None:
+        """Serve host on listener until drained. Returns when nothing is left to serve. ledger: the state whose ledger
+        tells of further apps.
+        """
         self._host = host
         settings = self._settings
         name, port = _name_of(listener)
         environ = base_environ(name, port, self._streams.errors, environ_extra(settings, self._address, self._slot))
-        router = Router(host, settings)
+        router = Router(host, settings, ledger)
         router.look()
         self._server = Server(listener, environ, router, settings, self._log, self._streams, settings.access_log)
         gc.collect()
@@ -102,7 +105,8 @@ class Worker:
         self._control = self._open_control()
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self.leave)
-        gevent.spawn(self._look_around, router)
+        if ledger is not None:
+            gevent.spawn(self._look_around, router)
         self._log.tell("info", f"ready: {self}")
         self._done.wait()
         self._close()

@@ -12,7 +12,9 @@ from hedgerow.control.ledger import AppState, Deploy, Ledger
 from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, fail, wanted
 from hedgerow.errors import LoadError
 from hedgerow.hosting.app import load_app
+from hedgerow.hosting.host import Host
 from hedgerow.worker.absent import AbsentApps
+from hedgerow.worker.router import Router
 
 APP = "def application(environ, start_response): ...\n"
 
@@ -28,7 +30,7 @@ def release(state: Path, app: str, name: str, manifest: str = "") -> Passed:
 def found(apps: AbsentApps) -> dict[str, str]:
     """Where which app is expected, or why it is down."""
     apps.look()
-    return {str(app.mount): app.error.sentence if app.error else "arrives" for app in apps.all}
+    return {str(app.mount): app.error.sentence if app.error else "arrives" for app in (*apps.wanted, *apps.failed)}
 
 
 def test_an_app_is_expected_from_its_round_on_until_it_is_removed(tmp_path: Path) -> None:
@@ -78,6 +80,7 @@ def test_an_app_that_never_lived_is_down_where_its_manifest_says(tmp_path: Path)
     passed = release(tmp_path, "blog", "b1", 'mount = "/journal"')
     ledger.write(fail(ledger.read(), "blog", dataclasses.replace(passed.deploy, step="load", reason="it raised")))
     assert found(apps) == {"/journal": "it raised", "/shop": "a link leaves it"}
+    assert not apps.wanted
 
 
 def test_an_app_that_goes_is_not_expected_until_the_round_turns_back(tmp_path: Path) -> None:
@@ -111,3 +114,30 @@ def test_a_broken_ledger_or_manifest_expects_nothing(tmp_path: Path) -> None:
     for path in ledger.folder.iterdir():
         path.write_text("{")
     assert found(AbsentApps(tmp_path)) == {}
+    (ledger.folder / "0000000009.json").write_text("{")
+    assert found(apps) == {"/shop": "arrives"}, "what was known"
+
+
+def test_who_never_lived_takes_no_path_from_who_does(tmp_path: Path) -> None:
+    settings, ledger = Settings(state=tmp_path), Ledger(tmp_path)
+    ledger.write(begin(ledger.read(), [release(tmp_path, "site", "s1", 'mount = "/site"')]))
+    for name, mount in (("new", "/site/blog"), ("aaa", "/x"), ("lone", "/lone")):
+        failed = release(tmp_path, name, "1", f'mount = "{mount}"').deploy
+        ledger.write(fail(ledger.read(), name, dataclasses.replace(failed, step="load", reason="it raised")))
+    ledger.write(begin(ledger.read(), [release(tmp_path, "zzz", "z1", 'mount = "/x"')]))
+    site = load_app("site", layout.code(tmp_path, "site", "s1"), settings)
+    router = Router(Host([site]), settings, tmp_path)
+    assert router.look()
+    paths = {path: router.route(path, "") for path in ("/site/blog/post", "/x/page", "/lone/page", "/nowhere")}
+    assert {path: route.app.name if route else None for path, route in paths.items()} == {
+        "/site/blog/post": "site", "/x/page": "zzz", "/lone/page": "lone", "/nowhere": None,
+    }  # fmt: skip
+
+
+def test_a_worker_without_a_ledger_knows_its_own_apps_alone(tmp_path: Path) -> None:
+    """As `hedgerow serve` has it, and a trial: another stack may have left a ledger in the same state."""
+    ledger = Ledger(tmp_path)
+    ledger.write(begin(ledger.read(), [release(tmp_path, "blog", "b1")]))
+    router = Router(Host([]), Settings(state=tmp_path))
+    assert not router.look()
+    assert router.route("/blog/", "") is None
