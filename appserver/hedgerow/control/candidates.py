@@ -121,7 +121,7 @@ class Candidates:
         removed while it is empty.
         """
         rolls = state.round.changes if state.round else {}
-        known = {name: app for name, app in state.apps.items() if app.release or app.trouble or name in rolls}
+        known = {name: app for name, app in state.apps.items() if app.release or app.trouble}
         if len(known) > 1 and not self._folders.settled:
             return []
         busy, now = {*rolls, *self.waiting, *elsewhere}, time.time()
