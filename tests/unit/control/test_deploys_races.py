@@ -491,8 +491,13 @@ def test_an_order_that_met_a_missing_folder_leaves_what_was_refused_refused(here
     here.drop("blog", BROKEN)
     here.until(lambda: here.app("blog").refused and here.deploys.state.lease is None, "it is refused")
     here.move("blog", "aside")
-    here.go_on(0.3)
-    assert here.answer(here.orders.give("deploy", "blog")).done is False
+    here.go_on(0.5, others=["blog"])  # so it is not removed
+    order = here.orders.give("deploy", "blog")
+    here.go_on(0.5, others=["blog"])
+    found = here.answered(order)
+    assert found is not None
+    assert found.done is False
+    assert here.app("blog").refused
     here.move_back("aside", "blog")
     here.go_on(1)
     number = here.deploys.state.number
