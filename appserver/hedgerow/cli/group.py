@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .. import __version__
+from .app import app
 from .check import check
 from .deploy import deploy, deploys, releases, rollback
 from .exec import execute
@@ -22,5 +23,5 @@ def main() -> None:
     """Many Python web apps, side by side, on greenlets, behind one nginx."""
 
 
-for verb in (serve, up, down, status, logs, check, execute, deploy, rollback, releases, deploys, replica, healthy):
+for verb in (serve, up, down, status, logs, check, app, execute, deploy, rollback, releases, deploys, replica, healthy):
     main.add_command(verb)

@@ -1,0 +1,65 @@
+"""`python -m hedgerow.cli.reference`: the text of docs/reference.md, from the records of settings and manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..config import ENV_PREFIX, Settings
+from ..hosting.manifest import FILE_NAME
+from ..hosting.manifest_keys import keys
+
+TEXT = """# Reference
+
+Made by `python -m hedgerow.cli.reference` from the records in which each option is written once; a test compares.
+
+## `{file}` of an app
+
+All keys are optional. An unknown key is an error that names the nearest known one. `hedgerow app DIR` shows what an
+app's file says.
+
+| key | what | default |
+| --- | --- | --- |
+{keys}
+
+## Settings of an installation
+
+Environment variables; the command line has some of them as options (`--workers` is `{prefix}WORKERS`).
+
+| variable | what | default |
+| --- | --- | --- |
+{settings}
+"""
+
+
+def text() -> str:
+    """The page."""
+    rows = [f"| `{key.name}` | {key.kind}: {_plain(key.help)} | {_code(key.default)} |" for key in keys()]
+    return TEXT.format(file=FILE_NAME, prefix=ENV_PREFIX, keys="\n".join(rows), settings="\n".join(_settings()))
+
+
+def _settings() -> list[str]:
+    rows = []
+    for option in dataclasses.fields(Settings):
+        unit = f" ({option.metadata['unit']})" if option.metadata["unit"] else ""
+        default = "the host's name" if option.default is dataclasses.MISSING else _code(_shown(option.default))
+        rows.append(f"| `{ENV_PREFIX}{option.name.upper()}` | {_plain(option.metadata['help'])}{unit} | {default} |")
+    return rows
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(int(default))
+    return "" if str(default) == "." else str(default)
+
+
+def _plain(text: str) -> str:
+    """In a table of Markdown."""
+    return text.replace("<", "\\<").replace("|", "\\|").replace("*", "\\*")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+if __name__ == "__main__":
+    print(text(), end="")
