@@ -87,6 +87,7 @@ class Settings:
     max_requests_per_connection: int = _option(
         1_000_000, "requests of one connection; the last answer closes it; 0: any number", "requests", limits=(0, 10**9)
     )
+    pass_env: str = _option("", "names of variables that all apps get of the environment that the stack was started in")
     access_log: bool = _option(True, "one line a request")
     show_errors: bool = _option(
         False, "answer errors with their traceback; set by `serve --reload`, without effect behind the front"

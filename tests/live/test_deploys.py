@@ -181,6 +181,32 @@ def test_a_hook_runs_once_a_release_and_its_failure_is_a_failed_deploy() -> None
         assert runs.read_text() == "run\nrun\nrun\n", "once a release that it passed"
 
 
+VARIABLES = """
+import os, subprocess
+NAMES = ("WORD", "SHARED", "PRIVATE")
+COMMAND = 'printf %s "$WORD,$SHARED,$PRIVATE"'
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    mine = ",".join(os.environ.get(name, "") for name in NAMES)
+    return [f"{mine} {subprocess.check_output(COMMAND, shell=True, text=True)}".encode()]
+"""
+WORD = "[env]\nWORD = '%s'\n[deploy]\nbefore = \"sh -c 'echo $WORD,$SHARED,$PRIVATE > data/hook'\"\n"
+
+
+def test_each_app_has_its_own_variables_and_none_of_who_started_the_stack() -> None:
+    outside = {"PRIVATE": "private", "SHARED": "shared", "HEDGEROW_PASS_ENV": "SHARED"}
+    with stack(workers=1, **outside) as here:
+        for name in ("one", "two"):
+            fill(here.apps / name, {"app.py": VARIABLES, "app.toml": WORD % name})
+        here.up()
+        for name in ("one", "two", "one"):
+            assert get(here.port, f"/{name}/") == (200, f"{name},shared, {name},shared,".encode())
+            assert (here.state / "data" / name / "data" / "hook").read_text() == f"{name},shared,\n"
+        shown = here.run("exec", "one", "--", "sh", "-c", "echo $WORD")
+        assert shown.stdout == "one\n", shown.stderr
+
+
 def test_a_stack_that_is_started_again_serves_the_last_good_releases() -> None:
     with stack(workers=1) as here:
         drop(here.apps, "count", COUNTER % "one")

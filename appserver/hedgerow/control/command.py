@@ -17,14 +17,17 @@ from ..config import Settings
 from ..errors import LoadError, UserError
 from ..hosting.discovery import NAMES, Entry, find_entry
 from ..hosting.manifest import read_manifest
+from . import process
 from .child import Cancelled, Child, Clock, TimeOver, told
 from .step import LIMITS_S, Outcome, StepFailed, Steps, clip
 
 
 def environment(app: str, code: Path, state: Path, base: Mapping[str, str]) -> dict[str, str]:
     """The variables of a command; PWD is where it runs: beside a package, inside a folder of plain files."""
+    manifest = read_manifest(code)
+    base = {**base, **manifest.env}
     try:
-        entry = find_entry(code, read_manifest(code))
+        entry = find_entry(code, manifest)
     except LoadError:
         entry = Entry("", (), "")  # a command may be what puts it right
     place = code.parent if entry.is_package and entry.file else code
@@ -97,7 +100,8 @@ def run_hook(
     reason, traceback, lines = "", "", list[str]()
     try:
         with steps.step("hook") as clock:
-            environ = environment(app, code, settings.state, os.environ | settings.to_env())
+            base = process.scrubbed(os.environ, settings.pass_env) | settings.to_env()
+            environ = environment(app, code, settings.state, base)
             lines = run_step(app, "deploy.before", deploy.before, environ, clock)
     except StepFailed as failed:
         reason, traceback = failed.reason, failed.traceback

@@ -16,11 +16,20 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 # Each connection is a descriptor. supervisord keeps a low limit: it closes every possible one in each child.
 MOST_DESCRIPTORS = 65_536
+
+
+KEPT = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "PWD", "HOSTNAME", "TERM",
+    "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY",
+    "HTTPS_PROXY", "NO_PROXY", "VIRTUAL_ENV", "MALLOC_ARENA_MAX",
+})  # fmt: skip
+KEPT_PREFIXES = ("HEDGEROW_", "PYTHON", "LC_", "GEVENT")
 
 
 def main(argv: list[str]) -> None:
@@ -34,7 +43,8 @@ def main(argv: list[str]) -> None:
         die_with_parent(signal.SIGTERM, int(what[7:]) if what.startswith("parent=") else supervisord_pid())
         os.execvp(rest[1], rest[1:])
     die_with_parent(signal.SIGTERM, supervisord_pid())
-    os.execv(sys.executable, [*worker(run_folder(), what, rest[0]), "ledger"])
+    environ = scrubbed(os.environ, os.environ.get("HEDGEROW_PASS_ENV", ""))
+    os.execve(sys.executable, [*worker(run_folder(), what, rest[0]), "ledger"], environ)
 
 
 def python(*arguments: str) -> list[str]:
@@ -45,6 +55,14 @@ def python(*arguments: str) -> list[str]:
 def worker(run: Path, address: str, slot: str) -> list[str]:
     """The command line of a worker; its listening socket must be descriptor 0."""
     return python("-m", "hedgerow.worker", str(run / "plans" / f"{address}.json"), slot)
+
+
+def scrubbed(environ: Mapping[str, str], passed: str) -> dict[str, str]:
+    """What apps' processes get of our variables: what says where and in which language they run, and `passed`, names
+    with spaces or commas between. What else there is may be secrets of whoever started us.
+    """
+    names = KEPT.union(passed.replace(",", " ").split())
+    return {key: value for key, value in environ.items() if key in names or key.startswith(KEPT_PREFIXES)}
 
 
 def tied_to(parent: int, command: list[str]) -> list[str]:

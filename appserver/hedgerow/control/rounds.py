@@ -77,9 +77,7 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
     return dataclasses.replace(state, round=Round(number, ROLLING, changes))
 
 
-def advance(
-    state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0
-) -> State | None:
+def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0) -> State | None:
     """The round's next state; None while it has to wait, and when there is none.
 
     overdue: it lasts too long: addresses that are not ready are waited for no more, and no replica that cannot go back;

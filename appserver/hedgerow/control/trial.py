@@ -86,7 +86,7 @@ class _Trial:
         self._settings = settings
         self._deploy = deploy
         self._steps = steps
-        self._environ = os.environ | settings.to_env() | {"HEDGEROW_TRIAL": "1"}
+        self._environ = process.scrubbed(os.environ, settings.pass_env) | settings.to_env() | {"HEDGEROW_TRIAL": "1"}
         self._control = slot_socket(settings.run, ADDRESS, SLOT)
 
     def run(self) -> Outcome:

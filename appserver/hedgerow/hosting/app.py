@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 
 from ..config import Settings
 from ..errors import LoadError, UserError
-from . import discovery, failure, process_state
+from . import discovery, environment, failure, process_state
 from .gate import Gate
 from .imports import install
 from .manifest import Manifest, read_manifest
@@ -57,6 +57,7 @@ class HostedApp:
 def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     """Load the app in `folder`. What goes wrong is in `error`; only KeyboardInterrupt passes."""
     install()
+    environment.install()
     gate = Gate(settings.app_running)
     try:
         manifest = read_manifest(folder)
@@ -73,11 +74,17 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
         app.error = LoadError(f"{name}: {error}", traceback.format_exc())
         return app
     app.context = app.space.context
+    app.space.variables = environment.variables(manifest.env)
     before = process_state.look()
     app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
-    app.notes = tuple(
-        f"{name}: its load has changed {what} of the whole process; this was put back, since others live in it"
-        for what in process_state.put_back(before)
+    changed = process_state.put_back(before)
+    unread = environment.read_by_c(environment.process_variables(), app.space.variables)
+    app.notes = (
+        *(
+            f"{name}: its load has changed {it} of the whole process; this was put back for the others"
+            for it in changed
+        ),
+        *(f"{name}: {it} is read by C code, which does not see the variables of an app" for it in unread),
     )
     return app
 

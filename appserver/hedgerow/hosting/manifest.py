@@ -13,7 +13,7 @@ import shlex
 import tomllib
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
 _TARGET = re.compile(r"/[!$-~]*")
 _LONGEST_STEP_S = 24 * 3600
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _check_entry(entry: str) -> str | None:
@@ -99,8 +100,22 @@ def _check_time(seconds: float) -> str | None:
     return None if 0 < seconds <= _LONGEST_STEP_S else f"above 0 and at most {_LONGEST_STEP_S} seconds are wanted"
 
 
+def _check_env(env: Mapping[str, str]) -> str | None:
+    for name, value in env.items():
+        if not _VARIABLE.fullmatch(name):
+            return f"{name!r} is no name of a variable"
+        if name.startswith("HEDGEROW_"):
+            return f"{name} is not the app's to set"
+        if "\0" in value:
+            return f"{name} has a zero byte"
+    return None
+
+
 def _option(default: Any, help: str, check: Check) -> Any:
-    return field(default=default, metadata={"help": help, "check": check})
+    metadata = {"help": help, "check": check}
+    if default is dict:
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -135,6 +150,7 @@ class Manifest:
     server_timing: bool = _option(
         False, "whether each answer tells in Server-Timing how long the app took until its head was sent", _anything
     )
+    env: Mapping[str, str] = _option(dict, "environment variables of the app and its commands", _check_env)
     deploy: Deploy = _option(Deploy(), "table of what a new release has to pass before it serves", _anything)
 
 
@@ -211,6 +227,10 @@ def _convert(hint: Any, given: Any) -> Any:
         if not isinstance(given, list):
             raise ValueError(f"a list is wanted, each item {_WANTED[arguments[0]]}")
         return tuple(_convert(arguments[0], item) for item in given)
+    if origin is Mapping:
+        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+            raise ValueError("a table of texts is wanted")
+        return dict(given)
     if hint is float and type(given) is int:
         return float(given)
     if type(given) is not hint:  # exactly: TOML's true is no number

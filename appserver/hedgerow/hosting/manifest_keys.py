@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .manifest import Manifest
@@ -30,7 +30,8 @@ def keys(kind: type = Manifest, inside: str = "") -> Iterator[Key]:
         if dataclasses.is_dataclass(hint):
             yield from keys(typing.cast(type, hint), f"{inside}{option.name}.")
         else:
-            yield Key(inside + option.name, _words(hint), written(option.default), option.metadata["help"])
+            default = option.default if option.default is not dataclasses.MISSING else {}
+            yield Key(inside + option.name, _words(hint), written(default), option.metadata["help"])
 
 
 def values(record: Any, inside: str = "") -> Iterator[tuple[str, str]]:
@@ -51,6 +52,8 @@ def written(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(written, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {written(one)}" for name, one in value.items()) + "}"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return str(value)
@@ -61,4 +64,6 @@ def _words(hint: Any) -> str:
         hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     if typing.get_origin(hint) is tuple:
         return f"list of {_WORDS[typing.get_args(hint)[0]]}s"
+    if typing.get_origin(hint) is Mapping:
+        return f"table of {_WORDS[typing.get_args(hint)[1]]}s"
     return _WORDS[hint]

@@ -69,6 +69,7 @@ class Space:
         self.folder = folder
         self.package = PREFIX + mangle(name)
         self.modules, self._maybe = _own_names(folder, self.package, packaged)
+        self.variables: dict[bytes, bytes] | None = None  # of the environment; None: those of the process
         self.locations = [str(folder)]  # the package's __path__
         _common_path[:] = sys.path  # what is there before the app is not the app's
         self.builtins: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..config import Settings
 from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
-from ..hosting import imports
+from ..hosting import environment, imports
 from ..hosting.host import Host, host_callable, load_host
 from . import context
 from .log import LogQueue, render
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str]) -> None:
         time.sleep(QUIET_END_S)
         exit_now(0)
     imports.install()
+    environment.install()
     context.install()
     queue = LogQueue(1, settings.log_queue_lines)
     streams = take_over(queue)
