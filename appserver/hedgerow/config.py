@@ -36,6 +36,7 @@ class Settings:
 
     apps: Path = _option(Path("apps"), "folder whose sub-folders are the apps")
     state: Path = _option(Path(".hedgerow"), "the one writable folder: releases, app data, records, logs")
+    secrets: Path = _option(Path("secrets"), "folder with a file <app>.env for each app that has secret variables")
     run: Path = _option(Path(""), "private folder for sockets and plans; empty: a short path made from `state`")
     replica: str = _option(socket.gethostname, "name of this replica, unique among those that share `state`")
     workers: int = _option(2, "addresses a replica has, each with one worker", limits=(1, 256))
@@ -143,7 +144,8 @@ class Settings:
         run = self.run
         if run == Path(""):
             run = default_run(state)
-        return dataclasses.replace(self, apps=self.apps.absolute(), state=state, run=run.absolute())
+        apps, secrets = self.apps.absolute(), self.secrets.absolute()
+        return dataclasses.replace(self, apps=apps, state=state, secrets=secrets, run=run.absolute())
 
 
 def default_run(state: Path) -> Path:

@@ -207,6 +207,34 @@ def test_each_app_has_its_own_variables_and_none_of_who_started_the_stack() -> N
         assert shown.stdout == "one\n", shown.stderr
 
 
+def test_a_secret_is_deployed_like_code_and_lies_nowhere_but_in_its_file() -> None:
+    with stack(workers=2) as here:
+        secrets = here.base / "secrets"
+        secrets.mkdir()
+        here.environ["HEDGEROW_SECRETS"] = str(secrets)
+        (secrets / "one.env").write_text("# of one\nPRIVATE='an emu'\n")
+        for name in ("one", "two"):
+            fill(here.apps / name, {"app.py": VARIABLES, "app.toml": WORD % name})
+        here.up()
+        assert get(here.port, "/one/")[1] == b"one,,an emu one,,an emu"
+        assert get(here.port, "/two/")[1] == b"two,, two,,"
+        first = last(here, "one")["release"]
+        load = Load(here.port, "/one/")
+        with load.running(2):
+            (secrets / "one.env").write_text("PRIVATE=quokka\n")
+            until(lambda: b"one,,quokka one,,quokka" in load.answers, 15, "the new secret is there")
+            until(lambda: last(here, "one")["outcome"] == "live", 15, "its round is over")
+            (secrets / "one.env").write_text("PRIVATE quokka\n")
+            until(lambda: last(here, "one")["outcome"] == "failed", 15, "a broken file is refused")
+        assert load.failed == []
+        assert last(here, "one")["reason"] == f"{secrets}/one.env line 1: NAME=value is wanted"
+        assert last(here, "one")["release"] != first
+        texts = [path.read_bytes() for path in here.state.rglob("*") if path.is_file() and path.parent.name != "data"]
+        assert len(texts) > 10
+        assert not any(b"an emu" in text or b"quokka" in text for text in texts)
+        assert (here.state / "secrets.key").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_stack_that_is_started_again_serves_the_last_good_releases() -> None:
     with stack(workers=1) as here:
         drop(here.apps, "count", COUNTER % "one")

@@ -31,7 +31,7 @@ def execute(app: str, command: tuple[str, ...], apps: Path | None, state: Path |
     """Run a command in APP's release and with its data, for example: hedgerow exec blog -- flask init-db"""
     settings = Settings.from_env(apps=apps, state=state)
     code = _release(app, settings)
-    environ = environment(app, code, settings.state, os.environ)
+    environ = environment(app, code, settings, os.environ)
     os.chdir(environ["PWD"])
     os.environ.clear()
     os.environ.update(environ)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..config import Settings
 from ..errors import HedgerowError, UserError
 from ..hosting.manifest import read_manifest
-from . import layout, releases
+from . import layout, releases, secret_marks
 from .command import run_hook
 from .folders import mark
 from .ledger import Deploy
@@ -135,12 +135,12 @@ class Attempts:
         began = time.monotonic()
         folder = self._settings.apps / attempt.app
         try:
-            release = releases.make(folder, self._settings.state)
+            release = releases.make(folder, self._settings.state, secret_marks.digest(self._settings, attempt.app))
         except Exception as error:  # whatever one app is, the others are served
             reason = str(error) if isinstance(error, UserError) else f"{attempt.app}: {error!r}"
-            void = mark(folder) != attempt.fingerprint
+            void = self._mark(attempt.app) != attempt.fingerprint
             return attempt.after(Outcome("snapshot", reason), void=void, passing=_is_the_machine(error))
-        if mark(folder) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
+        if self._mark(attempt.app) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
             return dataclasses.replace(attempt, void=True)
         made = Outcome("snapshot", seconds={"snapshot": round(time.monotonic() - began, 3)})
         attempt = attempt.after(made, release=release.root.name)
@@ -152,6 +152,9 @@ class Attempts:
         except UserError as error:
             return attempt.after(Outcome("trial", str(error)), passing=_is_the_machine(error))
         return attempt.after(outcome, hook=outcome.ok and bool(read_manifest(release.code).deploy.before))
+
+    def _mark(self, app: str) -> str:
+        return mark(self._settings.apps / app, self._settings.secrets)
 
     def _hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> Attempt:
         try:

@@ -41,7 +41,7 @@ class Candidates:
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self._log = log
-        self._folders = Folders(settings.apps)
+        self._folders = Folders(settings.apps, settings.secrets)
         self._attempts = Attempts(settings)
         self._made: dict[str, tuple[str, str]] = {}  # app → a fingerprint, and the release that it is; '' for none
         self.waiting: dict[str, Waiting] = {}

@@ -17,15 +17,18 @@ from ..config import Settings
 from ..errors import LoadError, UserError
 from ..hosting.discovery import NAMES, Entry, find_entry
 from ..hosting.manifest import read_manifest
+from ..hosting.secret_file import read_secrets
 from . import process
 from .child import Cancelled, Child, Clock, TimeOver, told
 from .step import LIMITS_S, Outcome, StepFailed, Steps, clip
 
 
-def environment(app: str, code: Path, state: Path, base: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a command; PWD is where it runs: beside a package, inside a folder of plain files."""
+def environment(app: str, code: Path, settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a command, secret ones too. PWD is where it runs: beside a package, or inside a folder of plain
+    files.
+    """
     manifest = read_manifest(code)
-    base = {**base, **manifest.env}
+    base = {**base, **manifest.env, **read_secrets(settings.secrets, app)}
     try:
         entry = find_entry(code, manifest)
     except LoadError:
@@ -39,7 +42,7 @@ def environment(app: str, code: Path, state: Path, base: Mapping[str, str]) -> d
         "PYTHONDONTWRITEBYTECODE": "1",  # a release is read-only
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), base.get("PATH", os.defpath))),
         "HEDGEROW_APP": app,
-        "HEDGEROW_APP_DATA": str(state / "data" / app),
+        "HEDGEROW_APP_DATA": str(settings.state / "data" / app),
     }
     if module:
         added["FLASK_APP"] = base.get("FLASK_APP") or module + named
@@ -101,7 +104,7 @@ def run_hook(
     try:
         with steps.step("hook") as clock:
             base = process.scrubbed(os.environ, settings.pass_env) | settings.to_env()
-            environ = environment(app, code, settings.state, base)
+            environ = environment(app, code, settings, base)
             lines = run_step(app, "deploy.before", deploy.before, environ, clock)
     except StepFailed as failed:
         reason, traceback = failed.reason, failed.traceback

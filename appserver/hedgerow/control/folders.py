@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..hosting.discovery import discover
-from . import releases
+from . import releases, secret_marks
 
 
 class Folders:
@@ -18,8 +18,9 @@ class Folders:
     something has changed since the last look.
     """
 
-    def __init__(self, apps: Path) -> None:
+    def __init__(self, apps: Path, secrets: Path) -> None:
         self._apps = apps
+        self._secrets = secrets
         self._seen: dict[str, str] | None = None
         self._gone_from: dict[str, str] | None = None
         self.settled: Mapping[str, str] = {}
@@ -53,13 +54,15 @@ class Folders:
             folders = discover(self._apps)
         except OSError as error:
             raise UserError(f"{self._apps}: {error.strerror}; the folder of the apps is wanted") from error
-        return {folder.name: mark(folder) for folder in folders}
+        return {folder.name: mark(folder, self._secrets) for folder in folders}
 
 
-def mark(folder: Path) -> str:
-    """The fingerprint of one app's folder as it is now; whatever the app is, this is told, others are looked at."""
+def mark(folder: Path, secrets: Path) -> str:
+    """The fingerprint of one app's folder and of its secrets as they are now. Whatever the app is, this is told, and
+    others are looked at.
+    """
     try:
-        return releases.scan(folder)
+        return releases.scan(folder) + secret_marks.glance(secrets, folder.name)
     except OSError as error:  # it went while we looked, or may not be read: making a release tells
         return f"{error.filename}: {error.strerror}"
     except Exception as error:

@@ -59,13 +59,16 @@ def scan(folder: Path) -> str:
     return tree.fingerprint(folder, names)
 
 
-def make(folder: Path, state: Path) -> Release:
-    """The release of what the folder holds now; made if it does not exist yet. Raises UserError with one sentence."""
+def make(folder: Path, state: Path, beside: str = "") -> Release:
+    """The release of what the folder holds now; made if it does not exist yet. beside: what else its name stands for.
+
+    Raises UserError with one sentence.
+    """
     if Path(os.path.realpath(state)).is_relative_to(os.path.realpath(folder)):
         raise UserError(f"{state}: the state lies inside the app's folder {folder}; it must lie elsewhere")
     for _ in range(TRIES):
         try:
-            release = _try_make(folder, state)
+            release = _try_make(folder, state, beside)
         except seeds.SeedError as error:
             raise UserError(_sentence(error.cause, folder, state)) from error
         except FileNotFoundError as error:
@@ -100,12 +103,12 @@ def _check_places(folder: Path, names: Iterable[str]) -> None:
                 raise UserError(f"{folder.name}: {name!r} cannot be data: {str(parent)!r} is no folder of the app")
 
 
-def _try_make(folder: Path, state: Path) -> Release | None:
+def _try_make(folder: Path, state: Path, beside: str) -> Release | None:
     app = folder.name
     names = data_names(folder)
     _check_places(folder, names)
     wanted = tree.digest(folder, names)
-    code = layout.code(state, app, wanted)
+    code = layout.code(state, app, tree.combined(wanted, beside) if beside else wanted)
     release = Release(app, code.parent, code)
     _seed(folder, state / "data" / app, names)
     if release.root.exists():

@@ -50,7 +50,7 @@ class FolderSource(Source):
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
-        self._folders = Folders(settings.apps)
+        self._folders = Folders(settings.apps, settings.secrets)
         self._count = count
         self._made: dict[str, _Made] = {}
         self._last = Content()

@@ -74,6 +74,11 @@ def digest(folder: Path, data: frozenset[str]) -> str:
     return content.hexdigest()
 
 
+def combined(content: str, beside: str) -> str:
+    """A hash that stands for this content and for something beside it."""
+    return hashlib.blake2b(f"{content} {beside}".encode(), digest_size=10).hexdigest()
+
+
 def pieces(path: str) -> Iterator[bytes]:
     """The bytes that a file has when it is opened: one that grows faster than it is read would have no end."""
     # To open a pipe would wait for ever.

@@ -186,7 +186,7 @@ class _Trial:
         return _last_words(worker.lines)
 
     def _check(self, line: str, clock: Clock) -> None:
-        environ = command.environment(self._app, self._code, self._settings.state, self._environ)
+        environ = command.environment(self._app, self._code, self._settings, self._environ)
         command.run_step(self._app, "deploy.check", line, environ, clock)
 
 

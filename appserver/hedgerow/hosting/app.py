@@ -19,6 +19,7 @@ from .gate import Gate
 from .imports import install
 from .manifest import Manifest, read_manifest
 from .mounts import Mount, mount_of
+from .secret_file import read_secrets
 from .space import Space
 
 
@@ -61,6 +62,7 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     gate = Gate(settings.app_running)
     try:
         manifest = read_manifest(folder)
+        secrets = read_secrets(settings.secrets, name)
     except UserError as mistake:
         return HostedApp(name, folder, Manifest(), mount_of(name, None, None), gate, error=LoadError(str(mistake)))
     app = HostedApp(name, folder, manifest, mount_of(name, manifest.mount, manifest.host), gate)
@@ -74,7 +76,7 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
         app.error = LoadError(f"{name}: {error}", traceback.format_exc())
         return app
     app.context = app.space.context
-    app.space.variables = environment.variables(manifest.env)
+    app.space.variables = environment.variables({**manifest.env, **secrets})
     before = process_state.look()
     app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
     changed = process_state.put_back(before)

@@ -101,14 +101,16 @@ def _check_time(seconds: float) -> str | None:
 
 
 def _check_env(env: Mapping[str, str]) -> str | None:
-    for name, value in env.items():
-        if not _VARIABLE.fullmatch(name):
-            return f"{name!r} is no name of a variable"
-        if name.startswith("HEDGEROW_"):
-            return f"{name} is not the app's to set"
-        if "\0" in value:
-            return f"{name} has a zero byte"
-    return None
+    return next(filter(None, (wrong_variable(name, value) for name, value in env.items())), None)
+
+
+def wrong_variable(name: str, value: str) -> str | None:
+    """What is wrong with a variable of the environment; never with its value in it."""
+    if not _VARIABLE.fullmatch(name):
+        return f"{name!r} is no name of a variable"
+    if name.startswith("HEDGEROW_"):
+        return f"{name} is not the app's to set"
+    return f"{name} has a zero byte" if "\0" in value else None
 
 
 def _option(default: Any, help: str, check: Check) -> Any:

@@ -18,7 +18,7 @@ def write(folder: Path, text: str) -> None:
 
 def test_the_first_look_takes_what_is_there(tmp_path: Path) -> None:
     write(tmp_path / "blog", "1")
-    folders = Folders(tmp_path)
+    folders = Folders(tmp_path, tmp_path / ".secrets")
     folders.look()
     assert list(folders.settled) == ["blog"]
     assert not folders.moving
@@ -26,7 +26,7 @@ def test_the_first_look_takes_what_is_there(tmp_path: Path) -> None:
 
 def test_a_change_is_taken_when_it_holds_still(tmp_path: Path) -> None:
     write(tmp_path / "blog", "1")
-    folders = Folders(tmp_path)
+    folders = Folders(tmp_path, tmp_path / ".secrets")
     folders.look()
     first = dict(folders.settled)
     for text in ("22", "333"):
@@ -39,7 +39,7 @@ def test_a_change_is_taken_when_it_holds_still(tmp_path: Path) -> None:
 
 
 def test_a_new_folder_is_taken_when_it_holds_still(tmp_path: Path) -> None:
-    folders = Folders(tmp_path)
+    folders = Folders(tmp_path, tmp_path / ".secrets")
     folders.look()
     write(tmp_path / "blog", "1")
     folders.look()
@@ -50,7 +50,7 @@ def test_a_new_folder_is_taken_when_it_holds_still(tmp_path: Path) -> None:
 
 def test_an_app_lacks_its_folder_only_after_two_looks(tmp_path: Path) -> None:
     write(tmp_path / "blog", "1")
-    folders = Folders(tmp_path)
+    folders = Folders(tmp_path, tmp_path / ".secrets")
     assert not folders.lacks("blog"), "nobody has looked"
     folders.look()
     assert not folders.lacks("other"), "one look, of a folder that may not be mounted yet, says nothing"
@@ -71,7 +71,7 @@ def test_a_folder_that_is_away_takes_nothing_away(tmp_path: Path) -> None:
     apps = tmp_path / "apps"
     apps.mkdir()
     write(apps / "blog", "1")
-    folders = Folders(apps)
+    folders = Folders(apps, tmp_path / ".secrets")
     folders.look()
     folders.look()
     apps.rename(tmp_path / "elsewhere")
