@@ -115,17 +115,17 @@ def test_new_and_broken_folders_below_an_app_at_the_root() -> None:
 
 
 def test_history_rollback_and_deploy_by_order() -> None:
-    with stack(workers=1) as here:
+    with stack(workers=1) as here:  # asked itself: a front's kept connection would drain for 5 s at each swap
         drop(here.apps, "count", COUNTER % "one")
         here.up()
         first = last(here, "count")["release"]
         drop(here.apps, "count", COUNTER % "two")
-        until(lambda: get(here.port, "/count/")[1] == b"two" and last(here, "count")["outcome"] == "live", 15, "live")
+        until(lambda: get(here.first, "/count/")[1] == b"two" and last(here, "count")["outcome"] == "live", 15, "live")
         second = last(here, "count")["release"]
 
         back = here.run("rollback", "count", "--wait")
         assert (back.returncode, back.stdout) == (0, f"count: {first} is live\n"), back.stderr
-        assert get(here.port, "/count/") == (200, b"one")
+        assert get(here.first, "/count/") == (200, b"one")
         again = here.run("rollback", "count", first[:8], "--wait")
         assert (again.returncode, again.stdout) == (0, f"count: {first} runs already\n")
         drop(here.apps, "count", "import nothing_such\napplication = 1\n")
@@ -144,7 +144,7 @@ def test_history_rollback_and_deploy_by_order() -> None:
 
         forward = here.run("deploy", "count", "--wait")
         assert (forward.returncode, forward.stdout) == (0, f"count: {second} is live\n"), forward.stderr
-        assert get(here.port, "/count/") == (200, b"two")
+        assert get(here.first, "/count/") == (200, b"two")
         nothing = here.run("deploy", "count", "--wait")
         assert (nothing.returncode, nothing.stdout) == (0, f"count: {second} runs already\n")
         unknown = here.run("deploy", "nobody", "--wait")
@@ -172,7 +172,7 @@ def test_a_hook_runs_once_a_release_and_its_failure_is_a_failed_deploy() -> None
         drop(here.apps, "count", APP % "two")
         until(lambda: last(here, "count")["outcome"] == "failed", 15, "the hook has failed")
         assert (last(here, "count")["step"], runs.read_text()) == ("hook", "run\nrun\n")
-        assert get(here.port, "/count/") == (200, b"one")
+        assert get(here.first, "/count/") == (200, b"one")
         (runs.parent / "fail").unlink()
         assert here.run("deploy", "count", "--wait").returncode == 0
         assert runs.read_text() == "run\nrun\nrun\n"

@@ -81,14 +81,14 @@ def test_swaps_leave_descriptors_processes_and_memory_flat(swaps: int, grows_mb:
         drop(here.apps, "count", COUNTER % "one")
         here.up()
         drop(here.apps, "count", COUNTER % "two")
-        until(lambda: get(here.port, "/count/")[1] == b"two", 15, "a second release, to go back from")
+        until(lambda: get(here.first, "/count/")[1] == b"two", 15, "a second release, to go back from")
         orders = Orders(here.state)
         swap(orders, 4)
         before, first, began = trace(here), generations(here), time.monotonic()
         swap(orders, swaps)
         took, after = time.monotonic() - began, trace(here)
         swapped = [now - then for now, then in zip(generations(here), first, strict=True)]
-        assert get(here.port, "/count/")[0] == 200
+        assert get(here.first, "/count/")[0] == 200
     grown = {kind: (after.memory[kind] - before.memory[kind]) / 1e6 for kind in before.memory}
     told = {kind: f"{size / 1e6:.1f} MB {grown[kind]:+.2f}" for kind, size in after.memory.items()}
     print(f"{swaps} swaps, {took / swaps:.2f} s each: {after.processes} processes, {after.descriptors}, {told}")
