@@ -30,7 +30,7 @@ _execv, _system, _putenv, _unsetenv = os.execv, os.system, os.putenv, os.unseten
 
 
 class AppEnviron(os._Environ):  # type: ignore[type-arg]
-    """`os.environ`, of the current app where there is one."""
+    """`os.environ`, of the current app where there is one. What is set goes through `os.putenv`, which is ours."""
 
     @property
     def _data(self) -> dict[bytes, bytes]:
@@ -40,12 +40,6 @@ class AppEnviron(os._Environ):  # type: ignore[type-arg]
     @_data.setter
     def _data(self, data: dict[bytes, bytes]) -> None:
         vars(self)["_data"] = data
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if (own := _variables()) is None:
-            super().__setitem__(key, value)
-        else:
-            own[self.encodekey(key)] = self.encodevalue(value)
 
     def __delitem__(self, key: Any) -> None:
         if (own := _variables()) is None:
