@@ -251,3 +251,13 @@ def test_an_app_that_one_look_of_another_replica_missed_stays(pair: Pair, elsewh
         pair.step(pair.one, pair.two)
         time.sleep(0.02)
     assert [one.cause for one in pair.app().deploys] == ["folder"]
+
+
+def test_an_app_that_was_removed_while_the_only_replica_that_sees_it_was_silent_comes_back(
+    pair: Pair, elsewhere: Path
+) -> None:
+    drop(elsewhere, "count", COUNTER % "one")
+    pair.until(pair.is_live, pair.one, pair.two)
+    pair.until(lambda: not pair.app().release and not pair.ledger.lease, pair.one)
+    pair.until(lambda: pair.app().release and not pair.ledger.lease, pair.one, pair.two)
+    assert [one.cause for one in pair.app().deploys] == ["folder", "removed", "folder"]
