@@ -70,7 +70,7 @@ class Pair:
         return Ledger(self.state).read()
 
     def app(self, name: str = "count") -> AppState:
-        return self.ledger.apps.get(name, AppState())
+        return self.ledger.app(name)
 
     def is_live(self, name: str = "count", times: int = 1) -> bool:
         lived = [one for one in self.app(name).deploys if one.outcome == "live"]

@@ -97,7 +97,7 @@ class Candidates:
         return {
             name: mark
             for name, mark in self._folders.settled.items()
-            if not self._folders.moves(name) and self._is_new(name, mark, state.apps.get(name, AppState()))
+            if not self._folders.moves(name) and self._is_new(name, mark, state.app(name))
         }
 
     def _is_new(self, name: str, fingerprint: str, app: AppState) -> bool:
@@ -148,7 +148,7 @@ class Candidates:
                 return
             if self.waiting.pop(name, None) is not None:
                 self.forget(name)  # it may come back
-            app = state.apps.get(name, AppState())
+            app = state.app(name)
             self._attempts.start(name, fingerprint, (app.release, "" if app.again else app.refused))
 
     def ended(self) -> Iterator[Attempt]:

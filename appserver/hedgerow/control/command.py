@@ -49,6 +49,11 @@ def environment(app: str, code: Path, settings: Settings, base: Mapping[str, str
     return dict(base) | added
 
 
+def base_environment(settings: Settings) -> dict[str, str]:
+    """The variables that what we start of an app has in common: its trial's worker, its hook."""
+    return process.scrubbed(os.environ, settings.pass_env) | settings.to_env()
+
+
 def run_step(app: str, key: str, line: str, environ: Mapping[str, str], clock: Clock) -> list[str]:
     """Runs the command line that the manifest has under `key`: the last lines that it wrote.
 
@@ -103,8 +108,7 @@ def run_hook(
     reason, traceback, lines = "", "", list[str]()
     try:
         with steps.step("hook") as clock:
-            base = process.scrubbed(os.environ, settings.pass_env) | settings.to_env()
-            environ = environment(app, code, settings, base)
+            environ = environment(app, code, settings, base_environment(settings))
             lines = run_step(app, "deploy.before", deploy.before, environ, clock)
     except StepFailed as failed:
         reason, traceback = failed.reason, failed.traceback

@@ -18,7 +18,7 @@ from . import layout, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
 from .desk import Desk
-from .ledger import LEASE_S, LIVE, AppState, Deploy, Ledger, OutdatedError, Round, State
+from .ledger import LEASE_S, LIVE, Deploy, Ledger, OutdatedError, Round, State
 from .orders import Order, Orders
 from .plan import Content
 from .rounds import Passed, ReplicaView
@@ -159,11 +159,8 @@ class Deploys:
         if state is not self.state:
             self.state = self._ledger.write(state)
 
-    def _app(self, name: str) -> AppState:
-        return self.state.apps.get(name, AppState())
-
     def _change_app(self, name: str, **changes: object) -> None:
-        self._write(self.state.with_app(name, dataclasses.replace(self._app(name), **changes)))  # type: ignore[arg-type]
+        self._write(self.state.with_app(name, dataclasses.replace(self.state.app(name), **changes)))  # type: ignore[arg-type]
 
     # What has come of folders.
 
@@ -171,7 +168,7 @@ class Deploys:
         return self._candidates.gone(self.state, self._elsewhere)
 
     def _remove(self, name: str) -> None:
-        if self._app(name).release:
+        if self.state.app(name).release:
             self._candidates.wait(Passed(name, Deploy("", cause="removed", began=time.time())))
         else:  # it never lived
             self._write(self.state.without_app(name))
@@ -180,7 +177,7 @@ class Deploys:
         """What has come of an attempt, into the ledger or among what waits."""
         name, here = attempt.app, self._candidates
         if attempt.hooked:
-            self._write(self.state.with_app(name, self._app(name).with_hook(attempt.release, attempt.outcome.ok)))
+            self._write(self.state.with_app(name, self.state.app(name).with_hook(attempt.release, attempt.outcome.ok)))
         elif attempt.void and attempt.hook:
             self._change_app(name, hooking="")
         if attempt.void:
@@ -201,17 +198,17 @@ class Deploys:
 
     def _is_gone_back_from(self, attempt: Attempt) -> bool:
         """Whether a rollback was ordered meanwhile."""
-        app, waits = self._app(attempt.app), self._candidates.waiting.get(attempt.app)
+        app, waits = self.state.app(attempt.app), self._candidates.waiting.get(attempt.app)
         refused = waits.passed.refused if waits else "" if app.again else app.refused
         return bool(refused) and attempt.release == refused
 
     def _go_on(self, attempt: Attempt) -> None:
         """Behind a trial, or a hook, that was passed."""
         name = attempt.app
-        if attempt.hook and attempt.release not in self._app(name).hooked:
+        if attempt.hook and attempt.release not in self.state.app(name).hooked:
             self._begin_hook(attempt)
         elif attempt.unchanged:
-            if attempt.release not in (self._app(name).release, self._app(name).refused):
+            if attempt.release not in (self.state.app(name).release, self.state.app(name).refused):
                 self._candidates.forget(name)  # somebody has asked for it meanwhile
             self._forget_trouble(attempt)
         elif taken := self._conflict(name, attempt.release):
@@ -230,13 +227,13 @@ class Deploys:
 
     def _forget_trouble(self, attempt: Attempt) -> None:
         """The folder holds again what is live."""
-        app = self._app(attempt.app)
+        app = self.state.app(attempt.app)
         if app.trouble and attempt.release == app.release:
             back = dataclasses.replace(attempt.deploy(), before=app.release, outcome=LIVE, number=self.state.number + 1)
             self._write(self.state.with_app(attempt.app, app.with_deploy(back, refused="", again=0.0)))
 
     def _fail(self, attempt: Attempt) -> None:
-        deploy, app = attempt.deploy(), self._app(attempt.app)
+        deploy, app = attempt.deploy(), self.state.app(attempt.app)
         if attempt.passing:
             deploy = dataclasses.replace(deploy, reason=f"{deploy.reason}; this is tried again every {AGAIN_S:.0f} s")
         self._log("error", deploy.reason, app=attempt.app, step=deploy.step, traceback=deploy.traceback)
@@ -247,7 +244,7 @@ class Deploys:
 
     def _begin_hook(self, attempt: Attempt) -> None:
         """Once a release: that it begins is written first; one that was begun and never ended has failed."""
-        if self._app(attempt.app).hooking == attempt.release:
+        if self.state.app(attempt.app).hooking == attempt.release:
             reason = f"{attempt.app}: deploy.before was begun and not ended, and nobody knows what it did"
             self._change_app(attempt.app, hooking="")
             self._fail(attempt.after(Outcome("hook", reason)))

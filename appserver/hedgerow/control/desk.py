@@ -27,7 +27,7 @@ class Desk:
 
     def prepared(self, order: Order, state: State) -> State:
         """What the ledger has to tell before it is carried out: who asks for a deploy wants what was refused."""
-        app = _app(state, order)
+        app = state.app(order.app)
         if order.accepted or order.what != orders.DEPLOY or not self._candidates.has_settled(order.app):
             return state
         if not (app.refused or app.again or app.hooking):
@@ -42,12 +42,12 @@ class Desk:
                 return  # it is known in a moment what is not to come back
             self._orders.put(self._accept(order, state))
             return
-        answer = orders.outcome(order, _app(state, order)) or self._settled(order, state)
+        answer = orders.outcome(order, state.app(order.app)) or self._settled(order, state)
         if answer is not None and not (answer.done and draining):
             self._orders.put(answer)
 
     def _accept(self, order: Order, state: State) -> Order:
-        name, app = order.app, _app(state, order)
+        name, app = order.app, state.app(order.app)
         accepted = dataclasses.replace(order, accepted=max(1, state.number))
         if order.what == orders.DEPLOY:
             if not self._candidates.has_settled(name):
@@ -78,7 +78,7 @@ class Desk:
         """The answer when nothing is under way of which it could come: no order is left open, since it keeps the lease.
         A rollback that waited in a deployer that is no more waits again.
         """
-        name, app, here = order.app, _app(state, order), self._candidates
+        name, app, here = order.app, state.app(order.app), self._candidates
         if state.round is not None or name in here.waiting or here.is_tried(name):
             return None
         if order.what == orders.ROLLBACK:
@@ -93,7 +93,3 @@ class Desk:
         if release == app.release:
             return order.answered(True, f"{name}: {release} runs already")
         return order.answered(False, app.trouble.reason if app.trouble else f"{name}: {release} is refused")
-
-
-def _app(state: State, order: Order) -> AppState:
-    return state.apps.get(order.app, AppState())

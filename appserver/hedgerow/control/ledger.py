@@ -144,6 +144,10 @@ class State:
         number = kept.number if kept else self.number + 1
         return dataclasses.replace(self, lease=Lease(holder, number, now + LEASE_S))
 
+    def app(self, name: str) -> AppState:
+        """What it tells of this app; empty if nothing."""
+        return self.apps.get(name, AppState())
+
     def with_app(self, name: str, app: AppState) -> State:
         return dataclasses.replace(self, apps=dict(self.apps) | {name: app})
 

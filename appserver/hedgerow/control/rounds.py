@@ -55,7 +55,7 @@ def wanted(state: State) -> dict[str, str]:
 
 def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     """The deploy came to nothing before anybody was served by it. again: when it may be tried again, 0 for never."""
-    known = state.apps.get(app, AppState())
+    known = state.app(app)
     failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
     return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused, again=again))
 
@@ -65,7 +65,7 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
     changes: dict[str, tuple[str, str]] = {}
     number = state.number + 1
     for one in passed:
-        known = state.apps.get(one.app, AppState())
+        known = state.app(one.app)
         new = one.deploy.release
         if new == known.release:
             continue

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
-import os
 import shutil
 import signal
 import socket
@@ -86,7 +85,7 @@ class _Trial:
         self._settings = settings
         self._deploy = deploy
         self._steps = steps
-        self._environ = process.scrubbed(os.environ, settings.pass_env) | settings.to_env() | {"HEDGEROW_TRIAL": "1"}
+        self._environ = command.base_environment(settings) | {"HEDGEROW_TRIAL": "1"}
         self._control = slot_socket(settings.run, ADDRESS, SLOT)
 
     def run(self) -> Outcome:

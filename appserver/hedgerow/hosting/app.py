@@ -80,7 +80,7 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     before = process_state.look()
     app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
     changed = process_state.put_back(before)
-    unread = environment.read_by_c(environment.process_variables(), app.space.variables)
+    unread = environment.unread(app.space.variables)
     app.notes = (
         *(
             f"{name}: its load has changed {it} of the whole process; this was put back for the others"

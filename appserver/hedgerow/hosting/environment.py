@@ -62,18 +62,18 @@ def install() -> None:
 
 def variables(env: Mapping[str, str]) -> dict[bytes, bytes]:
     """The variables of an app: the process's, and those of its own."""
-    return dict(process_variables()) | {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
+    return _of_the_process() | {os.fsencode(name): os.fsencode(value) for name, value in env.items()}
 
 
-def read_by_c(before: Mapping[bytes, bytes], now: Mapping[bytes, bytes]) -> list[str]:
-    """The variables that differ and that C code reads by itself."""
-    changed = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+def unread(own: Mapping[bytes, bytes]) -> list[str]:
+    """The variables of an app that C code reads, and finds otherwise in the process."""
+    common = _of_the_process()
+    changed = [name for name in common.keys() | own.keys() if common.get(name) != own.get(name)]
     return sorted(C_READS.intersection(map(os.fsdecode, changed)))
 
 
-def process_variables() -> Mapping[bytes, bytes]:
-    """Those of the process, which C code reads."""
-    found: Mapping[bytes, bytes] = vars(os.environ)["_data"]
+def _of_the_process() -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = vars(os.environ)["_data"]
     return found
 
 

@@ -56,6 +56,12 @@ class Replica:
         """The workers stay as they are: a round does not end."""
         self.held = rounds.wanted(self.deploys.state)
 
+    def occupy(self) -> None:
+        """Begin a round, of another app, that does not end."""
+        self.hold()
+        self.drop("other", APP % "1")
+        self.until(lambda: self.deploys.state.round, "another app is rolled out")
+
     def step(self, others: Collection[str] = (), **more: Any) -> None:
         """others: the apps whose folders another replica sees."""
         runs = rounds.wanted(self.deploys.state) if self.held is None else self.held
@@ -179,9 +185,7 @@ def test_an_order_given_during_a_round_that_turns_back_is_answered_and_the_lease
 def test_a_rollback_outlives_the_deployer_that_accepted_it(here: Replica) -> None:
     first = here.serve("blog", APP % "1")
     here.serve("blog", APP % "2")
-    here.hold()
-    here.drop("other", APP % "1")
-    here.until(lambda: here.deploys.state.round, "another app is rolled out")
+    here.occupy()
     order = here.orders.give("rollback", "blog")
     here.until(lambda: (found := here.orders.get(order.number)) and found.accepted, "it is accepted")
     here.restart()
@@ -314,9 +318,7 @@ def test_what_another_replica_sees_is_not_removed(here: Replica) -> None:
 
 def test_a_folder_that_comes_back_before_its_removal_begins_stays(here: Replica) -> None:
     here.serve("blog", APP % "1")
-    here.hold()
-    here.drop("other", APP % "1")
-    here.until(lambda: here.deploys.state.round, "another round is under way")
+    here.occupy()
     (here.apps / "blog").rename(here.apps.parent / "aside")
     here.until(lambda: "blog" in here.deploys._candidates.waiting, "its removal waits")
     (here.apps.parent / "aside").rename(here.apps / "blog")
@@ -362,9 +364,7 @@ def test_an_emptied_folder_removes_nobody_whatever_is_under_way(here: Replica) -
 def test_content_that_waited_and_was_overtaken_can_come_back(here: Replica) -> None:
     first = here.serve("blog", APP % "1")
     here.serve("blog", APP % "2")
-    here.hold()
-    here.drop("other", APP % "1")
-    here.until(lambda: here.deploys.state.round, "another round is under way")
+    here.occupy()
     here.drop("blog", APP % "1")
     here.until(lambda: "blog" in here.deploys._candidates.waiting, "it waits")
     here.move("blog", "kept")
@@ -413,9 +413,7 @@ def test_a_rollback_takes_no_mount_that_is_another_s_by_now(here: Replica) -> No
 def test_who_relied_on_a_mount_that_stays_taken_fails(here: Replica) -> None:
     here.mount("shop", "/s")
     here.serve("shop", APP % "1")
-    here.hold()
-    here.drop("other", APP % "1")
-    here.until(lambda: here.deploys.state.round, "another round is under way")
+    here.occupy()
     for app, path, text in (("shop", "/t", APP % "1"), ("blog", "/s", APP % "2")):
         here.mount(app, path)
         here.drop(app, text)

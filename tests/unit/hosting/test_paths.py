@@ -26,7 +26,7 @@ def _path_is_left_alone() -> object:
     assert not new & {"words", "deep", "models", "lazy"}
 
 
-def test_two_apps_with_the_same_module_in_a_folder_of_their_own_each_see_theirs(load: Load) -> None:
+def assert_each_of_two_sees_its_own(load: Load) -> None:
     apps = [
         load(
             name,
@@ -35,6 +35,10 @@ def test_two_apps_with_the_same_module_in_a_folder_of_their_own_each_see_theirs(
         for name in ("one", "two")
     ]
     assert [get(app) for app in apps] == ["one", "two"]
+
+
+def test_two_apps_with_the_same_module_in_a_folder_of_their_own_each_see_theirs(load: Load) -> None:
+    assert_each_of_two_sees_its_own(load)
 
 
 def test_modules_in_there_find_each_other_and_the_apps_own(load: Load) -> None:
@@ -143,12 +147,5 @@ def test_apps_below_a_folder_of_the_path_have_entries_of_their_own_too(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))  # as `python -m` does with the folder that it is started in
-    apps = [
-        load(
-            name,
-            {"app.py": INSERTS + "from words import WORD\n" + ANSWERS % "WORD", "lib/words.py": f"WORD = b'{name}'"},
-        )
-        for name in ("one", "two")
-    ]
-    assert [get(app) for app in apps] == ["one", "two"]
+    assert_each_of_two_sees_its_own(load)
     monkeypatch.undo()
