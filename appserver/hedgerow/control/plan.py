@@ -24,13 +24,34 @@ class PlanError(HedgerowError):
 
 
 @dataclass(frozen=True)
+class Forward:
+    """An app that runs in a pool: where it is mounted, and the unix sockets of the pool's processes."""
+
+    path: str
+    host: str | None
+    sockets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Content:
-    """What a slot loads: app name → its release's code, and app name → why it has none. Or one callable (`serve`)."""
+    """What a slot loads: app name → its release's code, and app name → why it has none; forwards: apps that it sends
+    on to their pools. Or one callable (`serve`).
+
+    behind: of a pool, whose requests come from workers of addresses, that have decided app and mount; alone: its one app
+    is loaded without a space; concurrency: `greenlets` or `threads`; python: the interpreter, '' for ours; run: a command
+    that is the server.
+    """
 
     apps: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
     callable: str = ""
     path: str = ""
+    forwards: Mapping[str, Forward] = field(default_factory=dict)
+    behind: bool = False
+    alone: bool = False
+    concurrency: str = ""
+    python: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,10 +72,16 @@ class Entry:
         known = {f.name for f in dataclasses.fields(Content)} | {"generation"}
         if strange := set(told) - known:
             raise ValueError(f"unknown key {sorted(strange)[0]!r}")
-        apps, broken = told.get("apps", {}), told.get("broken", {})
-        if not isinstance(told["generation"], int) or not isinstance(apps, dict) or not isinstance(broken, dict):
-            raise ValueError("generation is no number, or apps or broken is no table")
-        return cls(told["generation"], Content(apps, broken, told.get("callable", ""), told.get("path", "")))
+        content = {key: value for key, value in told.items() if key != "generation"}
+        tables = [content.setdefault(key, {}) for key in ("apps", "broken", "forwards")]
+        if not isinstance(told["generation"], int) or not all(isinstance(table, dict) for table in tables):
+            raise ValueError("generation is no number, or apps, broken or forwards is no table")
+        forwards = (
+            {name: Forward(one["path"], one["host"], tuple(one["sockets"])) for name, one in told["forwards"].items()}
+            if "forwards" in told
+            else {}
+        )
+        return cls(told["generation"], Content(**(content | {"forwards": forwards})))
 
 
 @dataclass(frozen=True)
