@@ -10,8 +10,9 @@ import click
 
 from ..config import Settings
 from ..control import layout, orders
-from ..control.ledger import AppState, Deploy, Ledger, State
+from ..control.ledger import ROLLBACK, AppState, Deploy, Ledger, State
 from ..control.orders import Order, Orders
+from ..control.placement import AUTO, OWN, SHARED
 from ..control.records import read_records
 from ..control.releases import kept
 from ..errors import HedgerowError, UserError
@@ -48,7 +49,20 @@ def rollback(app: str, release: str, wait: bool, timeout: float, state: Path | N
     settings = Settings.from_env(state=state)
     if release:
         release = _known(settings, app, release)
-    _command(orders.ROLLBACK, app, release, wait, timeout, settings)
+    _command(ROLLBACK, app, release, wait, timeout, settings)
+
+
+@click.command(short_help="In which pool an app runs.")
+@click.argument("app")
+@click.argument("pool", type=click.Choice([OWN, SHARED, AUTO]))
+@_wait
+@_timeout
+@setting("state")
+def pool(app: str, pool: str, wait: bool, timeout: float, state: Path | None) -> None:
+    """Let APP run in a pool of its own, or share the workers of the addresses, whatever speaks for or against it. With
+    auto it is found out anew.
+    """
+    _command(orders.POOL, app, "", wait, timeout, Settings.from_env(state=state), pool)
 
 
 @click.command(short_help="The releases of an app that can be gone back to.")
@@ -86,11 +100,11 @@ def deploys(app: str, state: Path | None) -> None:
         click.echo("".join(f"    {printable(row)}\n" for row in found[0][0].traceback.rstrip().splitlines()), nl=False)
 
 
-def _command(what: str, app: str, release: str, wait: bool, timeout: float, settings: Settings) -> None:
+def _command(what: str, app: str, release: str, wait: bool, timeout: float, settings: Settings, pool: str = "") -> None:
     if not any(not record["stale"] for record in read_records(settings.state)):
         raise HedgerowError(f"nothing runs on {settings.state}; a running replica does what is asked")
     given = Orders(settings.state)
-    order = given.give(what, app, release)
+    order = given.give(what, app, release, pool)
     if not wait:
         click.echo(f"asked; `hedgerow deploys {printable(app)}` tells what becomes of it")
         return

@@ -7,7 +7,7 @@ import click
 from .. import __version__
 from .app import app
 from .check import check
-from .deploy import deploy, deploys, releases, rollback
+from .deploy import deploy, deploys, pool, releases, rollback
 from .exec import execute
 from .logs import logs
 from .options import Group
@@ -23,5 +23,21 @@ def main() -> None:
     """Many Python web apps, side by side, on greenlets, behind one nginx."""
 
 
-for verb in (serve, up, down, status, logs, check, app, execute, deploy, rollback, releases, deploys, replica, healthy):
+for verb in (
+    serve,
+    up,
+    down,
+    status,
+    logs,
+    check,
+    app,
+    execute,
+    deploy,
+    rollback,
+    pool,
+    releases,
+    deploys,
+    replica,
+    healthy,
+):
     main.add_command(verb)

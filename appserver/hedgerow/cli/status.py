@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..config import Settings
-from ..control.ledger import Deploy, Ledger
+from ..control.ledger import MOVE, Deploy, Ledger
 from ..control.records import read_records
 from ..errors import HedgerowError
 from .options import setting
@@ -30,6 +30,9 @@ def status(as_json: bool, state: Path | None) -> None:
     records = read_records(settings.state)
     ledger = Ledger(settings.state).read()
     apps = apps_of(records, {name: app.trouble for name, app in ledger.apps.items() if app.trouble})
+    for app in apps:
+        placement = ledger.app(app["name"]).placement
+        app |= {"pool": placement.pool, "reason": placement.reason}
     known = {name for name, app in ledger.apps.items() if app.release or app.trouble}
     known.update(*(record.get("folders", ()) for record in records if not record["stale"]))  # one may be new
     kept = _kept_data(settings.state, known)
@@ -40,6 +43,8 @@ def status(as_json: bool, state: Path | None) -> None:
     if not records:
         raise HedgerowError(f"nothing runs on {settings.state}")
     click.echo(_apps(apps))
+    if reasons := [(app["name"], app["reason"]) for app in apps if app["reason"]]:
+        click.echo(table(("IN A POOL OF ITS OWN", "BECAUSE"), reasons))
     click.echo(_addresses(records))
     click.echo(_replicas(records))
     if kept:
@@ -73,6 +78,9 @@ def apps_of(records: list[dict[str, Any]], failed: Mapping[str, Deploy]) -> list
                     apps[app["name"]] = known | app
             for name in wanted.keys() - {app["name"] for app in told}:
                 missing.add(name)
+        for app in _told_by_pools(record):
+            if app["state"] != "up" and app["name"] in apps:
+                apps[app["name"]] |= app
         for name, trouble in record.get("troubles", {}).items():
             if name in apps and not apps[name].get("error"):
                 apps[name] |= {"error": f"an older release runs: {trouble}"}
@@ -86,7 +94,8 @@ def apps_of(records: list[dict[str, Any]], failed: Mapping[str, Deploy]) -> list
 
 
 def _tell_failure(app: dict[str, Any], deploy: Deploy) -> None:
-    prefix = "" if app["state"] == "down" else "an older release runs: "
+    goes_on = "it stays where it is" if deploy.cause == MOVE else "an older release runs"
+    prefix = "" if app["state"] == "down" else f"{goes_on}: "
     app |= {"error": f"{prefix}{deploy.step}: {deploy.reason}", "traceback": deploy.traceback}
 
 
@@ -98,9 +107,19 @@ def _told_by_workers(record: dict[str, Any]) -> Iterable[list[dict[str, Any]]]:
             yield slot["apps"]
 
 
+def _told_by_pools(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """What is to be said of each app that has a pool of its own, beside where it is mounted."""
+    for pool in record.get("pools", ()):
+        told = pool["slots"].get(pool["active"], {}).get("apps", ())
+        if pool["app"] and not told:
+            yield {"name": pool["app"], "state": "loading"}
+        for app in told:
+            yield {key: app[key] for key in ("name", "state", "error", "traceback")}
+
+
 def _apps(apps: list[dict[str, Any]]) -> str:
-    rows = [(app["name"], _mount(app), app["state"], app["error"] or "") for app in apps]
-    text = table(("APP", "MOUNT", "STATE", "LAST ERROR"), rows)
+    rows = [(app["name"], _mount(app), app["state"], app["pool"], app["error"] or "") for app in apps]
+    text = table(("APP", "MOUNT", "STATE", "POOL", "LAST ERROR"), rows)
     for app in apps:
         if app.get("traceback"):
             rows_below = app["traceback"].rstrip().splitlines()
@@ -115,11 +134,15 @@ def _mount(app: dict[str, Any]) -> str:
 def _addresses(records: list[dict[str, Any]]) -> str:
     rows = []
     for record in records:
-        for address in record["addresses"]:
-            for name, slot in sorted(address["slots"].items()):
+        for group in (*record["addresses"], *record.get("pools", ())):
+            for name, slot in sorted(group["slots"].items()):
                 state = "unknown" if record["stale"] else slot.get("state", slot["process"].lower())
-                rows.append((record["replica"], address["address"], name, state, *_figures(slot)))
+                rows.append((record["replica"], _group(group), name, state, *_figures(slot)))
     return table(("REPLICA", "ADDRESS", "SLOT", "STATE", "AGE", "REQUESTS", "NOW", "MEMORY", "DROPPED"), rows)
+
+
+def _group(group: dict[str, Any]) -> str:
+    return f"pool of {group['app']}" if "app" in group else str(group["address"])
 
 
 def _figures(slot: dict[str, Any]) -> tuple[str, ...]:

@@ -18,9 +18,11 @@ from ..hosting.manifest import read_manifest
 from . import layout, releases, secret_marks
 from .command import run_hook
 from .folders import mark
-from .ledger import Deploy
+from .ledger import MOVE, Deploy
+from .placement import BESIDE_OTHERS, NOTHING_KNOWN, Known, Placement
+from .placing import place
 from .step import Outcome
-from .trial import sweep, try_release
+from .trial import sweep
 
 AT_ONCE = 3
 LONG_S = 10.0  # one that lasts so long hangs or waits rather than works: it holds up no other
@@ -35,7 +37,7 @@ class Attempt:
 
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
-    passing: what went wrong is the machine's, and may pass by itself.
+    passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool.
     """
 
     app: str
@@ -49,6 +51,8 @@ class Attempt:
     hooked: bool = False
     void: bool = False
     passing: bool = False
+    placement: Placement = BESIDE_OTHERS
+    moves: bool = False
 
     def deploy(self) -> Deploy:
         """As the ledger tells it."""
@@ -60,6 +64,8 @@ class Attempt:
             traceback=told.traceback[-MAX_TRACEBACK:],
             began=self.began,
             steps=self.steps,
+            placement=self.placement,
+            cause=MOVE if self.moves else Deploy.cause,
         )
 
     def after(self, outcome: Outcome, **changes: object) -> Attempt:
@@ -105,10 +111,17 @@ class Attempts:
         """What is being made of the folder: '' until that is known, None if nothing is."""
         return self._running[app].release if app in self._running else None
 
-    def start(self, app: str, fingerprint: str, known: Collection[str]) -> None:
-        """Snapshot and trial. known: releases that need no trial."""
+    def start(self, app: str, fingerprint: str, tried: Collection[str], known: Known = NOTHING_KNOWN) -> None:
+        """Snapshot and trial. tried: releases that need no trial; known: what says where it should run."""
         running = self._running[app] = Running(fingerprint)
-        running.future = self._pool.submit(self._try, Attempt(app, fingerprint, time.time()), known, running)
+        attempt = Attempt(app, fingerprint, time.time())
+        running.future = self._pool.submit(self._make, attempt, tried, running, known)
+
+    def move(self, app: str, release: str, known: Known) -> None:
+        """The trial of a release that is there, in the pool that is decided by what is known."""
+        running = self._running[app] = Running("", release)
+        attempt = Attempt(app, "", time.time(), release, moves=True)
+        running.future = self._pool.submit(self._try, attempt, known)
 
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
         """The release's hook, unless it may not begin any more when its turn comes."""
@@ -131,7 +144,7 @@ class Attempts:
         self._cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _try(self, attempt: Attempt, known: Collection[str], running: Running) -> Attempt:
+    def _make(self, attempt: Attempt, tried: Collection[str], running: Running, known: Known) -> Attempt:
         began = time.monotonic()
         folder = self._settings.apps / attempt.app
         try:
@@ -145,13 +158,18 @@ class Attempts:
         made = Outcome("snapshot", seconds={"snapshot": round(time.monotonic() - began, 3)})
         attempt = attempt.after(made, release=release.root.name)
         running.release = attempt.release
-        if attempt.release in known:
+        if attempt.release in tried:
             return dataclasses.replace(attempt, unchanged=True)
+        return self._try(attempt, known)
+
+    def _try(self, attempt: Attempt, known: Known) -> Attempt:
+        code = layout.code(self._settings.state, attempt.app, attempt.release)
         try:
-            outcome = try_release(attempt.app, release.code, self._settings, self._cancel)
+            outcome, placement = place(attempt.app, code, self._settings, known, self._cancel)
         except UserError as error:
             return attempt.after(Outcome("trial", str(error)), passing=_is_the_machine(error))
-        return attempt.after(outcome, hook=outcome.ok and bool(read_manifest(release.code).deploy.before))
+        hook = outcome.ok and not attempt.moves and bool(read_manifest(code).deploy.before)
+        return attempt.after(outcome, hook=hook, placement=placement)
 
     def _mark(self, app: str) -> str:
         return mark(self._settings.apps / app, self._settings.secrets)

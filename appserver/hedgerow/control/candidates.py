@@ -16,7 +16,7 @@ from ..config import Settings
 from ..errors import UserError
 from .attempts import Attempt, Attempts
 from .folders import Folders
-from .ledger import FAILED, LIVE, AppState, State
+from .ledger import FAILED, LIVE, MOVE, AppState, State
 from .rounds import Passed
 
 LOOK_S = 2.0
@@ -110,7 +110,7 @@ class Candidates:
             return True
         if release in ("", app.refused):
             return 0 < app.again <= time.time()
-        last = next((one.outcome for one in app.deploys if one.release == release), "")
+        last = next((one.outcome for one in app.deploys if one.release == release and one.cause != MOVE), "")
         if release == app.release or last == FAILED:
             return False
         return last != LIVE or not app.release  # what was live has been followed by what other replicas see
@@ -149,7 +149,13 @@ class Candidates:
             if self.waiting.pop(name, None) is not None:
                 self.forget(name)  # it may come back
             app = state.app(name)
-            self._attempts.start(name, fingerprint, (app.release, "" if app.again else app.refused))
+            self._attempts.start(name, fingerprint, (app.release, "" if app.again else app.refused), app.known)
+
+    def move(self, state: State, name: str) -> None:
+        """Try what is served of an app in the pool that it should be in by what is known."""
+        if self._attempts.has_room:
+            app = state.app(name)
+            self._attempts.move(name, app.release, app.known)
 
     def ended(self) -> Iterator[Attempt]:
         """What has been tried, once each."""

@@ -7,6 +7,7 @@ what is done next with the slots is decided in policy.py.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -21,7 +22,8 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import client, events, policy, records, releases
+from ..hosting.findings import Finding
+from . import client, events, policy, pools, records, releases
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
@@ -30,9 +32,11 @@ from .faults import Faults
 from .notify import Notify
 from .observe import Observer, Seen
 from .pace import BUSY_S, LOOK_S, Pace
-from .plan import Content, importing_file, plan_path, slot_socket, write_plan
-from .rounds import NOT_READY, ReplicaView
-from .supervisor import ProcessInfo, Supervisor
+from .plan import SLOTS, importing_file, plan_path, pool_listener, slot_socket, write_plan
+from .policy import AddressView
+from .pools import Wanted
+from .rounds import Releases, ReplicaView
+from .supervisor import ProcessInfo, Supervisor, pool_file, write_pool
 
 PRUNE_S = 600.0
 FRONT_GOES_S = 10.0
@@ -46,7 +50,7 @@ class Deployer:
         self._supervisor = Supervisor(settings.run)
         self._observer = Observer(settings.run)
         self._deploys = Deploys(settings, log)
-        self._wanted: Content | None = None
+        self._wanted: Wanted | None = None
         self._faults = Faults()
         self._asked = self._pruned = self._recorded = float("-inf")
         self._pace = Pace()
@@ -89,16 +93,16 @@ class Deployer:
             log("error", str(error))
             return False
         seen = [self._observer.look(address, processes) for address in self.settings.addresses]
-        self._follow(seen)
-        views = tuple(one.view for one in seen)
-        drain_s = self.settings.swap_drain_s
-        actions = policy.decide(policy.Observation(views, self._wanted, self._faults.rejected, drain_s))
+        own = {name: self._observer.look(name, processes) for name in pools.groups(processes)}
+        self._follow(seen, own)
+        actions = self._decide([one.view for one in seen], {name: one.view for name, one in own.items()})
         for action in actions:
             self._act(action)
-        self._tell(seen, processes, now)
+        self._tell(seen, own, processes, now)
         if now - self._pruned >= PRUNE_S:
             self._prune()
             self._pruned = now
+        views = [one.view for one in (*seen, *own.values())]
         swaps = any(view.state != "single" or not view.current.ready for view in views)
         return bool(actions) or swaps or self._deploys.busy
 
@@ -115,10 +119,28 @@ class Deployer:
             log("error", f"{sentence}; this replica ends")
             self._supervisor.shutdown()
 
-    def _follow(self, seen: list[Seen]) -> None:
+    def _decide(self, addresses: list[AddressView], own: dict[str, AddressView]) -> list[policy.Action]:
+        """The addresses take turns; each pool swaps by itself."""
+        wanted, drain_s, rejected = self._wanted, self.settings.swap_drain_s, self._faults.rejected
+        if wanted is None:
+            return policy.decide(policy.Observation(tuple(addresses), None))
+        content, of_pools = pools.of_addresses(wanted, self.settings.run), pools.of_pools(wanted)
+        held = not pools.serve(content, own)
+        actions = policy.decide(policy.Observation(tuple(addresses), content, rejected, drain_s, held))
+        actions += [policy.Add(name) for name in of_pools if name not in own]
+        kept = pools.in_use(addresses)
+        for name, view in own.items():
+            if name in of_pools:
+                actions += policy.decide(policy.Observation((view,), of_pools[name], rejected, drain_s))
+            elif name not in kept:
+                actions += pools.retire(view)
+        return actions
+
+    def _follow(self, seen: list[Seen], own: dict[str, Seen]) -> None:
         """What the ledger wants now, after this replica's part in it."""
-        draining = any(one.view.state == "draining" for one in seen)
-        mine = ReplicaView(self.settings.replica, tuple(map(self._runs, seen)), *self._faults.told, draining)
+        draining = any(one.view.state == "draining" for one in (*seen, *own.values()))
+        runs = tuple(self._runs(one, own) for one in seen)
+        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=_found(seen))
         others = [
             records.replica_view(record)
             for record in records.read_records(self.settings.state)
@@ -133,12 +155,11 @@ class Deployer:
             self._wanted = wanted
             self._faults.forget_rejection()
             if wanted is not None:
-                log("info", "these releases are wanted", apps=dict(wanted.apps), broken=dict(wanted.broken))
+                log("info", "these releases are wanted", apps=wanted.keys, broken=dict(wanted.broken))
 
-    def _runs(self, seen: Seen) -> dict[str, str]:
-        """The releases that an address serves; none that any round could want while it is not ready."""
-        current = seen.view.current
-        return self._faults.hashes(current.content) if current.ready and current.content else dict(NOT_READY)
+    def _runs(self, seen: Seen, own: dict[str, Seen]) -> Releases:
+        """What an address serves; none that any round could want while it is not ready."""
+        return self._faults.as_told(pools.runs(seen.view, {name: one.view for name, one in own.items()}))
 
     def _act(self, action: policy.Action) -> None:
         log("info", type(action).__name__, **_told(action))
@@ -150,6 +171,14 @@ class Deployer:
     def _do(self, action: policy.Action) -> None:
         run = self.settings.run
         match action:
+            case policy.Add(pool):
+                write_pool(self.settings, pool)
+                self._supervisor.add(pool)
+            case policy.Remove(pool):
+                pool_file(run, pool).unlink(missing_ok=True)
+                self._supervisor.remove(pool)
+                for left in (plan_path(run, pool), pool_listener(run, pool)):
+                    left.unlink(missing_ok=True)
             case policy.StartKeeper(address):
                 self._supervisor.start(f"{address}:c")
             case policy.Start(address, slot, content):
@@ -165,46 +194,52 @@ class Deployer:
                 client.post(slot_socket(run, address, slot), "/drain")
                 self._supervisor.stop(f"{address}:{slot}")
             case policy.Reject(content):
-                self._faults.reject(content, f"a worker did not get ready in {policy.SWAP_LIMIT_S:.0f} s")
+                reason = f"a worker did not get ready in {policy.SWAP_LIMIT_S:.0f} s"
+                self._faults.reject(self._wanted or Wanted(), content, reason)
             case policy.Blame(address, slot, app, instead):
                 importing_file(run, address, slot).unlink(missing_ok=True)
-                self._blame(app, instead)
+                self._blame(address, app, instead)
 
-    def _blame(self, app: str, instead: str | None) -> None:
+    def _blame(self, group: str, app: str, instead: str | None) -> None:
         """Its release is at fault: a round that brings it, or could take it from those that it still serves, goes back;
         else it is left out here, since going back would not help.
         """
         trouble = f"{app}: loading it does not end, or ends the worker"
         log("error", trouble, app=app)
+        wanted = self._wanted or Wanted()
         if self._deploys.brings(app) or (self._deploys.brings() and instead is not None):
-            self._faults.reject(self._wanted or Content(), trouble, app)
-        elif self._faults.leave_out(self._wanted or Content(), app, instead, trouble):
+            content = pools.of_pools(wanted).get(group) or pools.of_addresses(wanted, self.settings.run)
+            self._faults.reject(wanted, content, trouble, app)
+        elif self._faults.leave_out(wanted, app, instead, trouble):
             log("error", f"{app}: it is left out until another release of it is wanted", app=app)
 
-    def _tell(self, seen: list[Seen], processes: dict[str, ProcessInfo], now: float) -> None:
+    def _tell(self, seen: list[Seen], own: dict[str, Seen], processes: dict[str, ProcessInfo], now: float) -> None:
         """The replica's record: at each change of state, and every two seconds."""
         front = processes.get("nginx")
         self._front_pid = front.pid if front else 0
-        states = [f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in seen]
-        folders, broken = self._deploys.folders, self._deploys.troubles | dict((self._wanted or Content()).broken)
-        states += [*folders, *broken]  # who holds the lease may wait for us to miss a folder
+        every = [*seen, *own.values()]
+        states = [f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in every]
+        wanted = self._wanted or Wanted()
+        folders, broken, found = self._deploys.folders, self._deploys.troubles | dict(wanted.broken), _found(seen)
+        states += [*folders, *broken, *found]  # who holds the lease may wait for us to miss a folder
         if states == self._states and now - self._recorded < records.WRITTEN_EVERY_S:
             return
         self._states, self._recorded = states, now
-        wanted = self._wanted or Content()
-        entries = [entry for one in seen for entry in one.plan.slots.values() if entry]
+        entries = [entry for one in every for entry in one.plan.slots.values() if entry]
         self._record = {
             "replica": self.settings.replica,
             "time": time.time(),
             "pid": os.getpid(),
             "front": {"port": self.settings.port, "state": front.state, "pid": front.pid} if front else None,
-            "apps": dict(wanted.apps),
+            "apps": {name: app.code for name, app in wanted.apps.items()},
             "broken": broken,
             "folders": folders,
             "troubles": self._faults.troubles,
-            "runs": [self._runs(one) for one in seen],
+            "runs": [self._runs(one, own) for one in seen],
             **dict(zip(("refuses", "blamed", "reason"), self._faults.told, strict=True)),
+            "found": {name: dataclasses.asdict(finding) for name, finding in found.items()},
             "addresses": [_address(one, processes) for one in seen],
+            "pools": [_address(one, processes) | {"app": _app_of(one)} for one in own.values()],
             "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
         }
         try:
@@ -250,9 +285,20 @@ class Deployer:
         while self._front_pid and Path(f"/proc/{self._front_pid}").exists() and time.monotonic() < end:
             time.sleep(BUSY_S)
         for address in self.settings.addresses:
-            for slot in ("a", "b"):
+            for slot in SLOTS:
                 client.post(slot_socket(self.settings.run, address, slot), "/leave")
         log("info", "all workers are told to leave")
+        self._leave_pools()
+
+    def _leave_pools(self) -> None:
+        """When nobody sends to them any more: what the addresses have begun ends first."""
+        run, end = self.settings.run, time.monotonic() + self.settings.drain_s + 1
+        addresses = [slot_socket(run, address, slot) for address in self.settings.addresses for slot in SLOTS]
+        while any(path.exists() for path in addresses) and time.monotonic() < end:
+            time.sleep(BUSY_S)
+        for path in run.glob("pools/*.conf"):
+            for slot in SLOTS:
+                client.post(slot_socket(run, path.stem, slot), "/leave")
 
 
 def _address(seen: Seen, processes: dict[str, ProcessInfo]) -> dict[str, Any]:
@@ -269,6 +315,19 @@ def _address(seen: Seen, processes: dict[str, ProcessInfo]) -> dict[str, Any]:
         "ready": seen.view.current.ready or seen.view.other.ready,
         "slots": slots,
     }
+
+
+def _app_of(pool: Seen) -> str:
+    """The app that a pool is of; '' before it has a plan."""
+    contents = [entry.content for entry in pool.plan.slots.values() if entry]
+    return next((name for content in contents for name in content.apps), "")
+
+
+def _found(seen: list[Seen]) -> dict[str, Finding]:
+    """What the workers that serve have found of apps that share them."""
+    workers = [one.workers.get(one.view.active, {}) for one in seen]
+    apps = [app for told in workers for app in told.get("apps", ()) if app.get("findings")]
+    return {app["name"]: Finding(**app["findings"][0]) for app in apps}
 
 
 def _told(action: policy.Action) -> dict[str, Any]:

@@ -14,13 +14,16 @@ from pathlib import Path
 from ..config import Settings
 from ..errors import HedgerowError
 from ..hosting.claims import claim, conflict
+from ..hosting.findings import Finding
+from ..hosting.mounts import Mount, mount_of
 from . import layout, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
 from .desk import Desk
-from .ledger import LEASE_S, LIVE, Deploy, Ledger, OutdatedError, Round, State
+from .ledger import LEASE_S, LIVE, Deploy, Ledger, OutdatedError, Round, State, Version
 from .orders import Order, Orders
-from .plan import Content
+from .placement import AUTO
+from .pools import App, Wanted
 from .rounds import Passed, ReplicaView
 from .step import Outcome
 
@@ -40,7 +43,9 @@ class Deploys:
         self._orders = Orders(settings.state)
         self._desk = Desk(settings, self._candidates, self._orders)
         self._open: list[Order] = []
+        self._mounts: dict[str, tuple[Path, Mount]] = {}  # by app, of which release
         self._elsewhere: set[str] = set()  # apps whose folders other replicas see
+        self._found: dict[str, Finding] = {}  # what replicas tell and the ledger does not know
         self._round = (0, 0.0)  # which one is under way, and since when by our clock
         self._began = time.monotonic()
         self.state = self._ledger.read()
@@ -48,13 +53,23 @@ class Deploys:
     # What the deployer asks.
 
     @property
-    def wanted(self) -> Content | None:
+    def wanted(self) -> Wanted | None:
         """What all workers of this replica are to run; None until something can be served."""
         found = rounds.wanted(self.state)
         if not found and self._is_first_start():
             return None
-        apps = {name: str(layout.code(self._settings.state, name, release)) for name, release in sorted(found.items())}
-        return Content(apps)
+        return Wanted({name: self._app(name, version) for name, version in sorted(found.items())})
+
+    def _app(self, name: str, version: Version) -> App:
+        code = layout.code(self._settings.state, name, version.release)
+        return App(str(code), self._mount(name, code), version.placement)
+
+    def _mount(self, name: str, code: Path) -> Mount:
+        """A release never changes, so its manifest is read once."""
+        if self._mounts.get(name, ("",))[0] != code:
+            claimed = claim(name, code)
+            self._mounts[name] = code, claimed.mount if claimed else mount_of(name, None, None)
+        return self._mounts[name][1]
 
     @property
     def troubles(self) -> dict[str, str]:
@@ -84,7 +99,7 @@ class Deploys:
         for name, app in self.state.apps.items():
             found |= {(name, app.release), (name, app.previous)}
         for name, change in (self.state.round.changes if self.state.round else {}).items():
-            found |= {(name, release) for release in change}
+            found |= {(name, version.release) for version in change}
         return {layout.code(self._settings.state, name, release) for name, release in found if release}
 
     def look_soon(self) -> None:
@@ -109,8 +124,10 @@ class Deploys:
         """Look, and do what is ours to do. replicas: the live ones, this one among them. Raises LedgerError."""
         views = list(replicas)
         self._elsewhere = {name for view in views for name in view.folders if view.name != self._settings.replica}
+        self._found = {name: found for view in views for name, found in view.found.items()}
         self._candidates.look()
         self.state = self._ledger.read()
+        self._found = {name: found for name, found in self._found.items() if self._is_news(name, found)}
         self._open = self._orders.open()
         try:
             if self._take_lease():
@@ -120,7 +137,8 @@ class Deploys:
 
     def _has_work(self) -> bool:
         here = self._candidates
-        return bool(self._open or self.state.round or here.under_way or here.news(self.state) or self._gone())
+        busy = self._open or self.state.round or here.under_way or here.news(self.state) or self._gone()
+        return bool(busy or self._unplaced() or self._found)
 
     def _take_lease(self) -> bool:
         """Whether we hold it: it is taken when there is something to do, kept while there is, and then given back."""
@@ -145,7 +163,12 @@ class Deploys:
         for order in self._open:
             self._write(self._desk.prepared(order, self.state))
             self._desk.carry_out(order, self.state, any(view.draining for view in replicas))
+        for name, found in self._found.items():
+            self._log("error", f"{found.sentence}; it moves to a pool of its own", app=name, cause=found.cause)
+            self._change_app(name, found=(*self.state.app(name).found, found))
         here.start(self.state)
+        for name in self._unplaced():
+            here.move(self.state, name)
         for name in self._gone():
             self._remove(name)
         for attempt in here.ended():
@@ -167,6 +190,20 @@ class Deploys:
     def _gone(self) -> list[str]:
         return self._candidates.gone(self.state, self._elsewhere)
 
+    def _unplaced(self) -> list[str]:
+        """Apps that are to be tried in another pool."""
+        rolls = self.state.round.changes if self.state.round else {}
+        busy = {*rolls, *self._candidates.waiting}
+        apps = self.state.apps.items()
+        return [
+            name for name, app in apps if app.is_unplaced and name not in busy and not self._candidates.is_tried(name)
+        ]
+
+    def _is_news(self, name: str, found: Finding) -> bool:
+        """Whether an app that shares has been found to be such that it should not."""
+        app = self.state.app(name)
+        return bool(app.release) and not app.placement.is_own and app.wish == AUTO and found not in app.found
+
     def _remove(self, name: str) -> None:
         if self.state.app(name).release:
             self._candidates.wait(Passed(name, Deploy("", cause="removed", began=time.time())))
@@ -180,7 +217,9 @@ class Deploys:
             self._write(self.state.with_app(name, self.state.app(name).with_hook(attempt.release, attempt.outcome.ok)))
         elif attempt.void and attempt.hook:
             self._change_app(name, hooking="")
-        if attempt.void:
+        if attempt.moves:
+            self._take_move(attempt)
+        elif attempt.void:
             here.look_soon()
         elif not here.has_changed(attempt):
             here.note(attempt)
@@ -189,6 +228,20 @@ class Deploys:
             except HedgerowError:  # the ledger does not know of it: it has to come again
                 here.forget(name)
                 raise
+
+    def _take_move(self, attempt: Attempt) -> None:
+        """What has come of the trial of what is served in another pool."""
+        name, deploy, app = attempt.app, attempt.deploy(), self.state.app(attempt.app)
+        if deploy.release != app.release:
+            return  # another one is served by now, and was placed with what is known
+        if not attempt.outcome.ok:
+            self._log("error", f"{name} stays where it is: {deploy.reason}", app=name, traceback=deploy.traceback)
+            self._write(rounds.stay(self.state, name, deploy))
+        elif deploy.version.key == app.version.key:
+            self._write(rounds.stay(self.state, name))
+            self._change_app(name, placement=deploy.placement)
+        else:
+            self._candidates.wait(Passed(name, deploy))
 
     def _settle(self, attempt: Attempt) -> None:
         if not attempt.outcome.ok:
@@ -220,7 +273,8 @@ class Deploys:
     def _conflict(self, name: str, release: str) -> str:
         """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
         waiting = self._candidates.waiting
-        wanted = rounds.wanted(self.state) | {one: waits.passed.deploy.release for one, waits in waiting.items()}
+        wanted = {one: version.release for one, version in rounds.wanted(self.state).items()}
+        wanted |= {one: waits.passed.deploy.release for one, waits in waiting.items()}
         claims = [claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of]
         new = claim(name, layout.code(self._settings.state, name, release))
         return conflict(new, filter(None, claims)) if new else ""
@@ -266,7 +320,7 @@ class Deploys:
         self._write(state)
         waiting.clear()
         if state.round is not None:
-            changes = {name: new for name, (_, new) in state.round.changes.items()}
+            changes = {name: new.key for name, (_, new) in state.round.changes.items()}
             self._log("info", f"round {state.round.number} begins", apps=changes)
 
     def _advance(self, round: Round, replicas: list[ReplicaView]) -> None:

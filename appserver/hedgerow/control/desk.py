@@ -10,10 +10,12 @@ import time
 from ..config import Settings
 from . import layout, orders
 from .candidates import Candidates
-from .ledger import LIVE, AppState, Deploy, State
+from .ledger import LIVE, ROLLBACK, AppState, Deploy, State
 from .orders import Order, Orders
+from .placement import AUTO
 from .rounds import Passed
 
+ASKED = "asked"  # instead of the mark of what was known when an app was placed
 STILL_S = 60.0  # for so long a folder may go on changing
 
 
@@ -28,6 +30,9 @@ class Desk:
     def prepared(self, order: Order, state: State) -> State:
         """What the ledger has to tell before it is carried out: who asks for a deploy wants what was refused."""
         app = state.app(order.app)
+        if order.what == orders.POOL and not order.accepted and app.release:
+            found = () if order.pool == AUTO else app.found
+            return state.with_app(order.app, dataclasses.replace(app, wish=order.pool, found=found, placed=ASKED))
         if order.accepted or order.what != orders.DEPLOY or not self._candidates.has_settled(order.app):
             return state
         if not (app.refused or app.again or app.hooking):
@@ -38,7 +43,7 @@ class Desk:
         """Accept it, or answer it: when it is known what became of it, and no earlier worker answers any more."""
         if not order.accepted:
             here = self._candidates
-            if order.what == orders.ROLLBACK and (here.tried_release(order.app) == "" or order.app in here.news(state)):
+            if order.what == ROLLBACK and (here.tried_release(order.app) == "" or order.app in here.news(state)):
                 return  # it is known in a moment what is not to come back
             self._orders.put(self._accept(order, state))
             return
@@ -54,6 +59,8 @@ class Desk:
                 return order.answered(False, f"{name}: no such app in {self._settings.apps}, or it does not hold still")
             self._candidates.forget(name)
             return accepted
+        if order.what == orders.POOL:
+            return accepted if app.release else order.answered(False, f"{name}: no release of it is served")
         release = order.release or app.previous
         if not release:
             return order.answered(False, f"{name}: there is no earlier release to go back to")
@@ -67,10 +74,11 @@ class Desk:
             return order.answered(True, f"{name}: {release} runs already")
         if not layout.code(self._settings.state, name, release).is_dir():
             return order.answered(False, f"{name}: there is no release {release}")
-        if not any(one.release == release and one.outcome == LIVE for one in app.deploys):
+        lived = next((one for one in app.deploys if one.release == release and one.outcome == LIVE), None)
+        if lived is None:
             return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
         refused = here.tried_release(name) or here.made(name) or app.release
-        deploy = Deploy(release, cause=orders.ROLLBACK, began=time.time())
+        deploy = Deploy(release, cause=ROLLBACK, began=time.time(), placement=lived.placement)
         here.wait(Passed(name, deploy, "" if refused == release else refused))
         return None
 
@@ -81,8 +89,11 @@ class Desk:
         name, app, here = order.app, state.app(order.app), self._candidates
         if state.round is not None or name in here.waiting or here.is_tried(name):
             return None
-        if order.what == orders.ROLLBACK:
+        if order.what == ROLLBACK:
             return self._roll_back(order, app)
+        if order.what == orders.POOL:
+            is_so = order.pool in (AUTO, app.placement.pool)
+            return None if app.is_unplaced else order.answered(is_so, orders.where(name, app))
         if here.lacks(name):
             return order.answered(False, f"{name}: its folder is gone")
         if here.moves(name) and time.time() - order.given > STILL_S:

@@ -4,18 +4,20 @@ loading ends or holds up a worker. In memory only: a deployer that is started ag
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 from .plan import Content
+from .pools import App, Wanted
+from .rounds import NOT_READY, Releases
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A release that is not loaded here, what is loaded instead, and why."""
+    """What of an app is not loaded here, what is loaded instead, and why."""
 
-    code: str
-    instead: str | None
+    app: App
+    instead: App | None
     trouble: str
 
 
@@ -24,40 +26,46 @@ class Faults:
 
     def __init__(self) -> None:
         self.rejected: Content | None = None
+        self._rejected: dict[str, str] | None = None
         self._blamed = self._reason = ""
         self._left_out: dict[str, LeftOut] = {}
 
     @property
     def told(self) -> tuple[dict[str, str] | None, str, str]:
-        """What was rejected, by releases, the app that was the cause if that is known, and why: for other replicas."""
-        return (None if self.rejected is None else self.hashes(self.rejected)), self._blamed, self._reason
+        """What was wanted then, the app that was the cause if that is known, and why: for other replicas."""
+        return self._rejected, self._blamed, self._reason
 
     @property
     def troubles(self) -> dict[str, str]:
         """Why apps are left out."""
         return {name: left.trouble for name, left in self._left_out.items()}
 
-    def reject(self, content: Content, reason: str, blamed: str = "") -> None:
-        """A worker did not get ready with it."""
+    def reject(self, wanted: Wanted, content: Content, reason: str, blamed: str = "") -> None:
+        """A worker did not get ready with this content, a part of what is wanted."""
         self.rejected, self._reason, self._blamed = content, reason, blamed
+        self._rejected = self._as_wanted(wanted.keys)
 
     def forget_rejection(self) -> None:
         """Something else is wanted now."""
-        self.rejected, self._blamed, self._reason = None, "", ""
+        self.rejected, self._rejected, self._blamed, self._reason = None, None, "", ""
 
-    def leave_out(self, wanted: Content, app: str, instead: str | None, trouble: str) -> bool:
-        """Do not load this release of an app any more. Whether there is one to be left out."""
-        code = wanted.apps.get(app)
-        if code is None:
+    def leave_out(self, wanted: Wanted, name: str, instead: str | None, trouble: str) -> bool:
+        """Do not load this release of an app any more; instead: the code of the one that runs. Whether there is one to
+        be left out.
+        """
+        app = wanted.apps.get(name)
+        if app is None:
             return False
-        self._left_out[app] = LeftOut(code, instead if instead != code else None, trouble)
+        other = dataclasses.replace(app, code=instead) if instead not in (None, app.code) else None
+        self._left_out[name] = LeftOut(app, other, trouble)
         return True
 
-    def without(self, wanted: Content | None) -> Content | None:
+    def without(self, wanted: Wanted | None) -> Wanted | None:
         """What is wanted, as far as it can be run here."""
         if wanted is None:
             return None
-        self._left_out = {name: left for name, left in self._left_out.items() if wanted.apps.get(name) == left.code}
+        keys = wanted.keys
+        self._left_out = {name: left for name, left in self._left_out.items() if keys.get(name) == left.app.key}
         apps, broken = dict(wanted.apps), dict(wanted.broken)
         for name, left in self._left_out.items():
             del apps[name]
@@ -65,14 +73,17 @@ class Faults:
                 apps[name] = left.instead
             else:
                 broken[name] = left.trouble
-        return Content(apps, broken)
+        return Wanted(apps, broken)
 
-    def hashes(self, content: Content) -> dict[str, str]:
-        """The releases of a content by app, as the ledger names them: what is left out counts as run, since a round
-        that waited for it would have no end.
+    def as_told(self, runs: Releases) -> Releases:
+        """What an address runs, as the round is to see it: what is left out counts as run, since a round that waited
+        for it would have no end.
         """
-        codes = dict(content.apps)
+        return runs if runs == NOT_READY else self._as_wanted(runs)
+
+    def _as_wanted(self, runs: Releases) -> dict[str, str]:
+        found = dict(runs)
         for name, left in self._left_out.items():
-            if codes.get(name) == left.instead:
-                codes[name] = left.code
-        return {name: Path(code).parent.name for name, code in codes.items()}
+            if found.get(name) == (left.instead.key if left.instead else None):
+                found[name] = left.app.key
+        return found

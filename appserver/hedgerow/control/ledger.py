@@ -19,9 +19,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import HedgerowError
+from ..hosting.findings import Finding
+from .placement import AUTO, Known, Placement
 
 LEASE_S = 10.0
 KEPT_DEPLOYS = 10  # of each app
@@ -30,6 +32,7 @@ KEPT_HOOKED = 100
 KEPT_NUMBERS = 50
 MAKING = ".new-"
 LIVE, FAILED, REVERTED = "live", "failed", "reverted"  # what becomes of a deploy
+ROLLBACK, MOVE = "rollback", "pool"  # causes of deploys; the latter changes only where a release runs
 _NAME = re.compile(r"([0-9]{10,})\.json")
 
 
@@ -67,21 +70,68 @@ class Deploy:
     began: float = 0.0
     steps: Mapping[str, float] = field(default_factory=dict)
     number: int = 0
+    placement: Placement = Placement()
+
+    @property
+    def version(self) -> Version:
+        return Version(self.release, self.placement)
+
+
+class Version(NamedTuple):
+    """A release, and where it runs."""
+
+    release: str
+    placement: Placement = Placement()
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: why it runs where it does, does not."""
+        return key(self.release, self.placement.pool, self.placement.concurrency, self.placement.environment)
+
+
+def key(release: str, pool: str, concurrency: str, environment: str) -> str:
+    """The release's own name while it shares the workers of the addresses."""
+    place = "/".join((pool, concurrency, environment))
+    return release if place == _SHARED or not release else f"{release}@{place}"
+
+
+_SHARED = f"{Placement.pool}/{Placement.concurrency}/"
 
 
 @dataclass(frozen=True)
 class AppState:
-    """One app. release: what is wanted, '' for none; refused: content that is not tried again before `again` (Unix
-    time), with 0 never by itself; hooking, hooked: the release whose hook was begun, and those whose hooks have ended
-    well, the newest first; deploys: the last ones, the newest first.
+    """One app. release: what is wanted, '' for none; placement: where it runs; refused: content that is not tried again
+    before `again` (Unix time), with 0 never by itself; hooking, hooked: the release whose hook was begun, and those
+    whose hooks have ended well, the newest first; deploys: the last ones, the newest first; wish: the pool that the
+    operator wants; found: why it should not share, noticed while it served; placed: the `mark` of
+    what was known when it was placed, or tried to be.
     """
 
     release: str = ""
+    placement: Placement = Placement()
+    wish: str = AUTO
+    found: tuple[Finding, ...] = ()
+    placed: str = ""
     refused: str = ""
     again: float = 0.0
     hooking: str = ""
     hooked: tuple[str, ...] = ()
     deploys: tuple[Deploy, ...] = ()
+
+    @property
+    def version(self) -> Version:
+        """What is wanted of it."""
+        return Version(self.release, self.placement)
+
+    @property
+    def known(self) -> Known:
+        """What is known of it before a release is placed."""
+        return Known(self.wish, self.found)
+
+    @property
+    def is_unplaced(self) -> bool:
+        """Whether more is known by now of where it should run."""
+        return bool(self.release) and self.placed != self.known.mark
 
     @property
     def trouble(self) -> Deploy | None:
@@ -106,7 +156,7 @@ class AppState:
         """
         again = self.trouble is not None and self.trouble.release == deploy.release
         deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys[again:]))
-        lived = [one for one in deploys if one.outcome == LIVE][:KEPT_LIVE]
+        lived = list({one.release: one for one in reversed(deploys) if one.outcome == LIVE}.values())[-KEPT_LIVE:]
         rolls = [one for one in deploys if not one.outcome]
         kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in (*lived, *rolls))
         return dataclasses.replace(self, deploys=kept, **changes)
@@ -114,11 +164,13 @@ class AppState:
 
 @dataclass(frozen=True)
 class Round:
-    """One change of what all workers load. state: `rolling` or `reverting`; changes: app → release before and after."""
+    """One change of what all workers load. state: `rolling` or `reverting`; changes: app → what was wanted before, and
+    is now.
+    """
 
     number: int
     state: str
-    changes: Mapping[str, tuple[str, str]]
+    changes: Mapping[str, tuple[Version, Version]]
 
 
 @dataclass(frozen=True)
@@ -254,15 +306,29 @@ def _from_json(told: Mapping[str, Any]) -> State:
         told["number"],
         Lease(**_known(Lease, lease)) if lease else None,
         {name: _app(app) for name, app in told["apps"].items()},
-        Round(round["number"], round["state"], {app: (old, new) for app, (old, new) in round["changes"].items()})
+        Round(round["number"], round["state"], {app: _change(told) for app, told in round["changes"].items()})
         if round
         else None,
     )
 
 
 def _app(told: Mapping[str, Any]) -> AppState:
-    deploys = tuple(Deploy(**_known(Deploy, deploy)) for deploy in told["deploys"])
-    return AppState(**{**_known(AppState, told), "deploys": deploys, "hooked": tuple(told["hooked"])})
+    read = {
+        "deploys": tuple(Deploy(**_placed(Deploy, deploy)) for deploy in told["deploys"]),
+        "hooked": tuple(told["hooked"]),
+        "found": tuple(Finding(**one) for one in told.get("found", ())),
+    }
+    return AppState(**{**_placed(AppState, told), **read})
+
+
+def _placed(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
+    return _known(kind, told) | {"placement": Placement(**_known(Placement, told.get("placement", {})))}
+
+
+def _change(told: Any) -> tuple[Version, Version]:
+    """Of an entry that an earlier version has written, too."""
+    old, new = (Version(one) if isinstance(one, str) else Version(one[0], Placement(**one[1])) for one in told)
+    return old, new
 
 
 def _known(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:

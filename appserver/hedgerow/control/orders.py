@@ -16,23 +16,24 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ledger import LIVE, AppState
+from .ledger import LIVE, ROLLBACK, AppState
 from .plan import write_json
 
-DEPLOY, ROLLBACK = "deploy", "rollback"
+DEPLOY, POOL = "deploy", "pool"
 FORGOTTEN_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class Order:
-    """One command. release: of a rollback, '' for the previous one; accepted: the ledger's number then, 0 before;
-    done: whether what was asked for is so, None before the answer; answer: a sentence.
+    """One command. release: of a rollback, '' for the previous one; pool: that the app is to run in; accepted: the
+    ledger's number then, 0 before; done: whether what was asked for is so, None before the answer; answer: a sentence.
     """
 
     number: str
     what: str
     app: str
     release: str = ""
+    pool: str = ""
     given: float = 0.0
     accepted: int = 0
     done: bool | None = None
@@ -49,10 +50,10 @@ class Orders:
         self._folder = state / "orders"
         self._closed: dict[str, float] = {}  # files that have nothing more to say, and when the orders were given
 
-    def give(self, what: str, app: str, release: str = "") -> Order:
+    def give(self, what: str, app: str, release: str = "", pool: str = "") -> Order:
         """A new order. May raise OSError."""
         now = time.time()
-        order = Order(f"{time.time_ns():x}-{os.getpid()}", what, app, release, now)
+        order = Order(f"{time.time_ns():x}-{os.getpid()}", what, app, release, pool, now)
         self.put(order)
         return order
 
@@ -96,6 +97,14 @@ class Orders:
         return self._folder / f"{number}.json"
 
 
+def where(name: str, app: AppState) -> str:
+    """In one sentence, where an app runs."""
+    placement = app.placement
+    if not placement.is_own:
+        return f"{name} shares the workers of the addresses"
+    return f"{name} runs in a pool of its own: {placement.reason}"
+
+
 def outcome(order: Order, app: AppState) -> Order | None:
     """The order with its answer, if a deploy that was begun after it was accepted has ended; else None."""
     for deploy in reversed(app.deploys):
@@ -103,6 +112,8 @@ def outcome(order: Order, app: AppState) -> Order | None:
             continue
         if order.what == ROLLBACK and (deploy.cause, deploy.release) != (ROLLBACK, order.release):
             continue
+        if order.what == POOL and deploy.outcome == LIVE:
+            return order.answered(True, where(order.app, app))
         if deploy.outcome == LIVE:
             return order.answered(True, f"{order.app}: {deploy.release} is live")
         return order.answered(False, f"{order.app}: {deploy.outcome} at {deploy.step}: {deploy.reason}")

@@ -37,9 +37,9 @@ class Content:
     """What a slot loads: app name → its release's code, and app name → why it has none; forwards: apps that it sends
     on to their pools. Or one callable (`serve`).
 
-    behind: of a pool, whose requests come from workers of addresses, that have decided app and mount; alone: its one app
-    is loaded without a space; concurrency: `greenlets` or `threads`; python: the interpreter, '' for ours; run: a command
-    that is the server.
+    behind: of a pool, whose requests come from workers of addresses, which have decided app and mount; alone: its one
+    app is loaded without a space; concurrency: `threads`, or '' for greenlets; environment: the name of one, '' for
+    ours; run: a command that is the server.
     """
 
     apps: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Content:
     behind: bool = False
     alone: bool = False
     concurrency: str = ""
-    python: str = ""
+    environment: str = ""
     run: str = ""
 
 
@@ -124,6 +124,11 @@ def plan_path(run: Path, address: str) -> Path:
 def slot_socket(run: Path, address: str, slot: str) -> Path:
     """The control socket of the worker in a slot."""
     return run / f"{address}-{slot}.sock"
+
+
+def pool_listener(run: Path, pool: str) -> Path:
+    """Where a pool's processes hear what the addresses' workers send on."""
+    return run / f"{pool}.http"
 
 
 def importing_file(run: Path, address: str, slot: str) -> Path:

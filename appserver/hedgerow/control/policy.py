@@ -108,13 +108,14 @@ class AddressView:
 @dataclass(frozen=True)
 class Observation:
     """All that is seen at one moment. wanted: None while nobody knows it yet: then only keepers are started;
-    rejected: content that did not become ready; it is not tried again.
+    rejected: content that did not become ready; it is not tried again; held: who serves is not swapped yet.
     """
 
     addresses: tuple[AddressView, ...]
     wanted: Content | None
     rejected: Content | None = None
     drain_s: float = 45.0
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,21 @@ class Blame:
     instead: str | None = None
 
 
-Action = StartKeeper | Start | Activate | Drain | Stop | Reject | Blame
+@dataclass(frozen=True)
+class Add:
+    """A group for a pool that is wanted and not there."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class Remove:
+    """The group of a pool whose slots have ended, and its keeper with it."""
+
+    address: str
+
+
+Action = StartKeeper | Start | Activate | Drain | Stop | Reject | Blame | Add | Remove
 
 
 def decide(seen: Observation) -> list[Action]:
@@ -203,7 +218,7 @@ def _single(view: AddressView, seen: Observation, wanted: Content) -> list[Actio
         return [Blame(view.address, view.active, current.importing)]
     if wanted in (current.content, seen.rejected):
         return []
-    if not current.ready and not current.failing and current.still_s < SWAP_LIMIT_S:
+    if (current.ready and seen.held) or (not current.ready and not current.failing and current.still_s < SWAP_LIMIT_S):
         return []
     return [Start(view.address, other_slot(view.active), wanted)]
 

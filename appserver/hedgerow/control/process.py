@@ -1,7 +1,7 @@
 """The first act of every process that supervisord starts: tie its life to supervisord's, then become what it is to be.
 
-    python -m hedgerow.control.process ADDRESS a|b      a worker
-    python -m hedgerow.control.process ADDRESS c        the keeper of an address
+    python -m hedgerow.control.process GROUP a|b        a worker of an address or a pool
+    python -m hedgerow.control.process GROUP c          its keeper
     python -m hedgerow.control.process nginx -- CMD…    any command, ended with SIGTERM when supervisord dies
     python -m hedgerow.control.process parent=PID -- …  any command, ended with SIGTERM when that parent dies
 
@@ -44,7 +44,12 @@ def main(argv: list[str]) -> None:
         os.execvp(rest[1], rest[1:])
     die_with_parent(signal.SIGTERM, supervisord_pid())
     environ = scrubbed(os.environ, os.environ.get("HEDGEROW_PASS_ENV", ""))
-    os.execve(sys.executable, [*worker(run_folder(), what, rest[0]), "ledger"], environ)
+    command = worker(run_folder(), what, rest[0])
+    if what.isdecimal():
+        command.append("ledger")
+    else:
+        environ["HEDGEROW_ACCESS_LOG"] = "0"  # who sends on to a pool has the line
+    os.execve(command[0], command, environ)
 
 
 def python(*arguments: str) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..hosting.findings import Finding
 from .plan import write_json
 from .rounds import ReplicaView
 
@@ -65,6 +66,7 @@ def replica_view(record: dict[str, Any]) -> ReplicaView:
         str(record.get("reason", "")),
         any(address["state"] == "draining" for address in record["addresses"]),
         tuple(map(str, record.get("folders", ()))),
+        {name: Finding(**one) for name, one in record.get("found", {}).items()},
     )
 
 

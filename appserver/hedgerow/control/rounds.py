@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .ledger import FAILED, LIVE, REVERTED, AppState, Deploy, Round, State
+from ..hosting.findings import Finding
+from .ledger import FAILED, LIVE, MOVE, REVERTED, ROLLBACK, AppState, Deploy, Round, State, Version
 
 ROLLING, REVERTING = "rolling", "reverting"
 
@@ -24,10 +25,10 @@ NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves
 
 @dataclass(frozen=True)
 class ReplicaView:
-    """What a live replica says. runs: for each of its addresses the releases, by app, that serve there; rejected: the
-    releases with which a worker did not get ready; blamed: the app that was the cause, if that is known; reason: a
-    sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps whose folders
-    it sees.
+    """What a live replica says. runs: for each of its addresses what serves there, by app, as `keys` tells it;
+    rejected: the same with which a worker did not get ready; blamed: the app that was the cause, if that is known;
+    reason: a sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps
+    whose folders it sees; found: of apps that serve, why they should not share their worker.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ReplicaView:
     reason: str = ""
     draining: bool = False
     folders: Collection[str] = ()
+    found: Mapping[str, Finding] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,14 @@ class Passed:
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
 
 
-def wanted(state: State) -> dict[str, str]:
-    """The releases that all workers are to run."""
-    return {name: app.release for name, app in state.apps.items() if app.release}
+def wanted(state: State) -> dict[str, Version]:
+    """What all workers are to run."""
+    return {name: app.version for name, app in state.apps.items() if app.release}
+
+
+def keys(versions: Mapping[str, Version]) -> dict[str, str]:
+    """The same as replicas tell it."""
+    return {name: version.key for name, version in versions.items()}
 
 
 def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
@@ -60,18 +67,30 @@ def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused, again=again))
 
 
+def stay(state: State, app: str, deploy: Deploy | None = None) -> State:
+    """An app is not moved. deploy: the one that came to nothing, if it failed."""
+    known = dataclasses.replace(state.app(app), placed=state.app(app).known.mark)
+    if deploy is None:
+        return state.with_app(app, known)
+    failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
+    return state.with_app(app, known.with_deploy(failed))
+
+
 def begin(state: State, passed: Iterable[Passed]) -> State:
     """A round with all of these; those that change nothing are left out. Only while no round is under way."""
-    changes: dict[str, tuple[str, str]] = {}
+    changes: dict[str, tuple[Version, Version]] = {}
     number = state.number + 1
     for one in passed:
         known = state.app(one.app)
-        new = one.deploy.release
-        if new == known.release:
+        new = one.deploy.version
+        if new.key == known.version.key:
             continue
-        changes[one.app] = known.release, new
+        changes[one.app] = known.version, new
         deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
-        state = state.with_app(one.app, known.with_deploy(deploy, release=new, refused=one.refused, again=0.0))
+        refused = known.refused if one.deploy.cause == MOVE else one.refused
+        changed = {"release": new.release, "placement": new.placement, "refused": refused, "again": 0.0}
+        changed["placed"] = "" if one.deploy.cause == ROLLBACK else known.known.mark  # then it runs as it did
+        state = state.with_app(one.app, known.with_deploy(deploy, **changed))
     if not changes:
         return state
     return dataclasses.replace(state, round=Round(number, ROLLING, changes))
@@ -86,7 +105,7 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
     if state.round is None:
         return None
     views = list(replicas)
-    goal = wanted(state)
+    goal = keys(wanted(state))
     if state.round.state == ROLLING:
         for view in views:
             if view.rejected == goal:
@@ -108,9 +127,16 @@ def _revert(state: State, round: Round, view: ReplicaView, again: float) -> Stat
         reason = view.reason if guilty else innocent
         app = _told(state.apps[name], round, outcome=REVERTED, step="swap", reason=reason)
         if (guilty or not within) and not _failed_since(app, round):
-            app = dataclasses.replace(app, refused=new, again=0.0 if guilty and new else again)
-        state = state.with_app(name, dataclasses.replace(app, release=old))
+            app = _refuse(app, old, new, again=0.0 if guilty and new.release else again)
+        state = state.with_app(name, dataclasses.replace(app, release=old.release, placement=old.placement))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
+
+
+def _refuse(app: AppState, old: Version, new: Version, again: float) -> AppState:
+    """It has not become what was tried. One that was to be moved stays where it is; its content is not at fault."""
+    if new.release == old.release:
+        return app
+    return dataclasses.replace(app, refused=new.release, again=again)
 
 
 def _end(state: State, round: Round) -> State:

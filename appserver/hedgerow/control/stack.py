@@ -135,8 +135,9 @@ def started(pid: int) -> str | None:
 def prepare(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool = False) -> Path:
     """Writes supervisord's configuration and removes what an earlier run left. Nothing of this state may be running."""
     supervisor.check_paths(settings)
-    for left in (*settings.run.glob("*.sock"), *settings.run.glob("plans/*"), settings.run / "supervisord.pid"):
-        left.unlink(missing_ok=True)
+    for pattern in ("*.sock", "*.http", "plans/*", "pools/*", "supervisord.pid"):
+        for left in settings.run.glob(pattern):
+            left.unlink(missing_ok=True)
     supervisor.log_folder(settings).mkdir(parents=True, exist_ok=True)
     path = settings.run / "supervisord.conf"
     path.write_text(supervisor.render(settings, nginx, copy_stdout), "utf-8")

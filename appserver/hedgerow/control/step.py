@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..errors import HedgerowError
+from ..hosting.findings import Finding
 from .child import Clock
 
 LIMITS_S: Mapping[str, float] = {"load": 60.0, "warm-up": 30.0, "check": 60.0, "hook": 600.0}
@@ -20,13 +21,17 @@ MAX_LINE_CHARS = 1000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial or a hook: its last step, and why that failed. log: the last lines of what was written."""
+    """What became of a trial or a hook: its last step, and why that failed. log: the last lines of what was written;
+    found: why the app should not share a process; hangs: a step had no end, or ended the process.
+    """
 
     step: str
     reason: str = ""
     traceback: str = ""
     log: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    found: tuple[Finding, ...] = ()
+    hangs: bool = False
 
     @property
     def ok(self) -> bool:
@@ -34,10 +39,13 @@ class Outcome:
 
 
 class StepFailed(HedgerowError):
-    """A step that was not passed. reason: one sentence for the developer; traceback: what tells more, or empty."""
+    """A step that was not passed. reason: one sentence for the developer; traceback: what tells more, or empty; hangs:
+    it had no end, or ended the process.
+    """
 
-    def __init__(self, reason: str, traceback: str = "") -> None:
+    def __init__(self, reason: str, traceback: str = "", hangs: bool = False) -> None:
         super().__init__(reason)
+        self.hangs = hangs
         self.reason = reason
         self.traceback = traceback
 

@@ -20,6 +20,7 @@ from ..config import Settings
 from ..errors import UserError
 from . import process
 from .client import MAX_SOCKET_PATH, ControlError, UnixConnection
+from .plan import pool_listener
 
 BACKLOG = 4096
 # Above the drain, so that supervisord never kills a worker that is about to leave by itself.
@@ -62,6 +63,16 @@ class Supervisor:
     def stop(self, name: str) -> None:
         self._ask("stopProcess", name, False)
 
+    def add(self, group: str) -> None:
+        """Takes over a group whose file has been written."""
+        self._ask("reloadConfig")
+        self._ask("addProcessGroup", group)
+
+    def remove(self, group: str) -> None:
+        """Forgets a group that has ended. Its file must be gone."""
+        self._ask("removeProcessGroup", group)
+        self._ask("reloadConfig")
+
     def shutdown(self) -> None:
         self._ask("shutdown")
 
@@ -100,25 +111,44 @@ def render(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool
     for path in (logs, settings.run):
         if UNWRITABLE.search(str(path)):
             raise UserError(f"{path}: supervisord's configuration cannot hold this path; use a simpler one")
-    common = {
-        "logs": str(logs),
-        "run": str(settings.run),
-        "python": shlex.join(process.python()),
-        "minfds": str(1024 + 16 * settings.workers),
+    more = {
+        "minfds": str(2048 + 16 * settings.workers),
         "user": "user=root" if os.getuid() == 0 else "",  # says that it is meant; only then supervisord is content
-        "host": settings.address_host,
-        "backlog": str(BACKLOG),
-        "stopwaitsecs": str(_worker_stop_s(settings)),
         "nginx_stopwaitsecs": str(_nginx_stop_s(settings)),
         "deployer_stopwaitsecs": str(DEPLOYER_STOP_S),
     }
+    common = _common(settings) | more
     parts = [_fill("conf", common)]
-    parts += [_fill("address", common | {"address": address}) for address in settings.addresses]
+    for address in settings.addresses:
+        socket = f"tcp://{settings.address_host}:{address}"
+        parts.append(_fill("group", common | {"group": address, "socket": socket, "priority": "500"}))
     if nginx:
         parts.append(_fill("nginx", common | {"command": shlex.join(nginx)}))
     if copy_stdout:
         parts.append(_fill("stdout", common | {"replica": shlex.quote(settings.replica), "pid": str(os.getpid())}))
     return "".join(parts)
+
+
+def write_pool(settings: Settings, pool: str) -> None:
+    """The file of a pool's group, which supervisord includes."""
+    path = pool_file(settings.run, pool)
+    path.parent.mkdir(exist_ok=True)
+    own = {"group": pool, "socket": f"unix://{pool_listener(settings.run, pool)}", "priority": "400"}
+    path.write_text(_fill("group", _common(settings) | own), "utf-8")
+
+
+def pool_file(run: Path, pool: str) -> Path:
+    return run / "pools" / f"{pool}.conf"
+
+
+def _common(settings: Settings) -> dict[str, str]:
+    return {
+        "logs": str(log_folder(settings)),
+        "run": str(settings.run),
+        "python": shlex.join(process.python()),
+        "backlog": str(BACKLOG),
+        "stopwaitsecs": str(_worker_stop_s(settings)),
+    }
 
 
 def _fill(name: str, values: dict[str, str]) -> str:

@@ -25,10 +25,13 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import UserError
+from ..hosting.findings import Finding
 from ..hosting.manifest import Deploy, read_manifest
 from . import client, command, logs, process
 from .child import Cancelled, Child, Clock, TimeOver, told
+from .placement import BESIDE_OTHERS, Placement
 from .plan import Content, Plan, plan_path, slot_socket, write_plan
+from .pools import trial_content
 from .step import LIMITS_S, Outcome, StepFailed, Steps, clip
 
 # How long a worker may take to leave, to write its stack, to end by itself, to answer its control socket.
@@ -48,8 +51,11 @@ def try_release(
     settings: Settings,
     cancel: threading.Event | None = None,
     limits_s: Mapping[str, float] = LIMITS_S,
+    placement: Placement = BESIDE_OTHERS,
+    stop_at_findings: bool = False,
 ) -> Outcome:
-    """Tries the release of `app` that lies in `code`. cancel: set from outside, it ends the trial within a second.
+    """Tries the release of `app` that lies in `code`, as it runs in that placement. cancel: set from outside, it ends
+    the trial within a second; stop_at_findings: do not run the check of one that should not share.
 
     Raises UserError when it is not the release that keeps the trial from being run.
     """
@@ -60,7 +66,8 @@ def try_release(
     steps = Steps("load", cancel, limits_s, deploy.timeout_s)
     try:
         with tempfile.TemporaryDirectory(prefix=FOLDER, dir=settings.run, ignore_cleanup_errors=True) as folder:
-            return _Trial(app, code, _settings(settings, Path(folder)), deploy, steps).run()
+            content = trial_content(app, code, placement)
+            return _Trial(app, content, _settings(settings, Path(folder)), deploy, steps, stop_at_findings).run()
     except OSError as error:
         raise UserError(f"{app}: its trial cannot be run: {error}") from error
 
@@ -79,9 +86,13 @@ def _settings(settings: Settings, folder: Path) -> Settings:
 class _Trial:
     """One trial. settings: the worker's, whose run folder is the trial's own."""
 
-    def __init__(self, app: str, code: Path, settings: Settings, deploy: Deploy, steps: Steps) -> None:
+    def __init__(
+        self, app: str, content: Content, settings: Settings, deploy: Deploy, steps: Steps, stop_at_findings: bool
+    ) -> None:
         self._app = app
-        self._code = code
+        self._content = content
+        self._code = Path(content.apps[app])
+        self._stop_at_findings = stop_at_findings
         self._settings = settings
         self._deploy = deploy
         self._steps = steps
@@ -92,25 +103,34 @@ class _Trial:
         """The steps, in this thread, and the end of all processes."""
         worker = self._start()
         reason = traceback = ""
+        hangs, found = False, tuple[Finding, ...]()
         try:
             with self._steps.step("load") as clock:
-                found = self._load(worker, clock)
+                told = self._load(worker, clock)
             with self._steps.step("warm-up") as clock:
-                self._warm_up(worker, clock, found)
-            if self._deploy.check is not None:
+                self._warm_up(worker, clock, told)
+            found = self._findings()
+            if self._deploy.check is not None and not (found and self._stop_at_findings):
                 with self._steps.step("check") as clock:
                     self._check(self._deploy.check, clock)
         except StepFailed as failed:
-            reason, traceback = failed.reason, failed.traceback
+            reason, traceback, hangs = failed.reason, failed.traceback, failed.hangs
+            found = self._findings()
         except Cancelled:
             reason = f"{self._app}: the trial was called off"
         finally:
             self._end(worker)
-        return Outcome(self._steps.name, reason, traceback, _own(self._app, worker.lines), self._steps.seconds)
+        lines = _own(self._app, worker.lines)
+        return Outcome(self._steps.name, reason, traceback, lines, self._steps.seconds, found, hangs)
+
+    def _findings(self) -> tuple[Finding, ...]:
+        """Why the app should not share the worker, as far as it answers."""
+        told = (client.status(self._control, STATUS_S) if self._control.exists() else None) or {}
+        return tuple(Finding(**one) for app in told.get("apps", ()) for one in app.get("findings", ()))
 
     def _start(self) -> Child:
         run = self._settings.run
-        write_plan(plan_path(run, ADDRESS), Plan(ADDRESS).with_entry(SLOT, Content({self._app: str(self._code)})))
+        write_plan(plan_path(run, ADDRESS), Plan(ADDRESS).with_entry(SLOT, self._content))
         # A worker that is ended by SIGSEGV, SIGABRT or the like writes its stack.
         environ = self._environ | {"PYTHONFAULTHANDLER": "1"}
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -127,12 +147,14 @@ class _Trial:
             while not self._control.exists() or (status := client.status(self._control, STATUS_S)) is None:
                 if worker.ended:
                     how = told(worker.end())
-                    raise StepFailed(f"{self._app}: loading it ends the process ({how})", _last_words(worker.lines))
+                    raise StepFailed(
+                        f"{self._app}: loading it ends the process ({how})", _last_words(worker.lines), hangs=True
+                    )
                 clock.pause()
         except TimeOver as over:
             reason = f"{self._app}: loading it does not end {over.within}"
             # At SIGINT Python raises KeyboardInterrupt where the import is, and the worker logs that.
-            raise StepFailed(reason, self._stack(worker, signal.SIGINT, signal.SIGABRT)) from over
+            raise StepFailed(reason, self._stack(worker, signal.SIGINT, signal.SIGABRT), hangs=True) from over
         [found] = status["apps"]
         if found["state"] != "up":
             raise StepFailed(found["error"], found["traceback"])
@@ -146,12 +168,12 @@ class _Trial:
             while answer.is_alive():
                 clock.pause()
         except TimeOver as over:
-            raise StepFailed(f"{question} is not answered {over.within}", self._stacks(worker)) from over
+            raise StepFailed(f"{question} is not answered {over.within}", self._stacks(worker), hangs=True) from over
         if answer.broken:
             died = self._is_ending(worker)
             how = told(self._end(worker))
             reason = f"{question} ends the process ({how})" if died else f"{question} is not answered to its end"
-            raise StepFailed(reason, _last_words(worker.lines))
+            raise StepFailed(reason, _last_words(worker.lines), hangs=died)
         wanted = self._deploy.status
         if answer.status >= 500 and answer.status != wanted:
             self._end(worker)  # then all that it has logged is there

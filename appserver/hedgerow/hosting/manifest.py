@@ -100,6 +100,18 @@ def _check_time(seconds: float) -> str | None:
     return None if 0 < seconds <= _LONGEST_STEP_S else f"above 0 and at most {_LONGEST_STEP_S} seconds are wanted"
 
 
+def _one_of(*words: str) -> Check:
+    def check(given: str) -> str | None:
+        return None if given in words else "wanted is " + " or ".join(repr(word) for word in words if word)
+
+    return check
+
+
+_POOL = _one_of("auto", "shared", "own")
+_ISOLATION = _one_of("", "strict")
+_CONCURRENCY = _one_of("auto", "greenlets", "threads")
+
+
 def _check_env(env: Mapping[str, str]) -> str | None:
     return next(filter(None, (wrong_variable(name, value) for name, value in env.items())), None)
 
@@ -152,6 +164,9 @@ class Manifest:
     server_timing: bool = _option(
         False, "whether each answer tells in Server-Timing how long the app took until its head was sent", _anything
     )
+    pool: str = _option("auto", "where it runs: auto, shared with other apps, or its own processes", _POOL)
+    isolation: str = _option("", "strict: never in a process with other apps", _ISOLATION)
+    concurrency: str = _option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
     env: Mapping[str, str] = _option(dict, "environment variables of the app and its commands", _check_env)
     deploy: Deploy = _option(Deploy(), "table of what a new release has to pass before it serves", _anything)
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from hedgerow.control.faults import Faults
 from hedgerow.control.plan import Content
+from hedgerow.control.pools import App, Wanted
+from hedgerow.control.rounds import NOT_READY
+from hedgerow.hosting.mounts import Mount
 
-BOTH = Content({"blog": "/s/releases/blog/b1/blog", "shop": "/s/releases/shop/s1/shop"})
+
+def app(name: str, release: str) -> App:
+    return App(f"/s/releases/{name}/{release}/{name}", Mount(f"/{name}"))
+
+
+BOTH = Wanted({"blog": app("blog", "b1"), "shop": app("shop", "s1")})
 
 
 def test_a_left_out_release_is_not_loaded_until_another_one_is_wanted() -> None:
     faults = Faults()
     assert faults.without(BOTH) == BOTH
     assert faults.leave_out(BOTH, "blog", None, "blog: it hangs")
-    assert faults.without(BOTH) == Content({"shop": BOTH.apps["shop"]}, {"blog": "blog: it hangs"})
+    assert faults.without(BOTH) == Wanted({"shop": BOTH.apps["shop"]}, {"blog": "blog: it hangs"})
     assert faults.troubles == {"blog": "blog: it hangs"}
-    newer = Content({**BOTH.apps, "blog": "/s/releases/blog/b2/blog"})
+    newer = Wanted({**BOTH.apps, "blog": app("blog", "b2")})
     assert faults.without(newer) == newer
     assert faults.troubles == {}
     assert faults.without(BOTH) == BOTH, "it may be tried again, since something has changed"
@@ -25,7 +33,7 @@ def test_the_release_that_runs_is_kept_instead() -> None:
     assert faults.leave_out(BOTH, "blog", "/s/releases/blog/b0/blog", "blog: it hangs")
     found = faults.without(BOTH)
     assert found is not None
-    assert found.apps["blog"] == "/s/releases/blog/b0/blog"
+    assert found.apps["blog"] == app("blog", "b0")
     assert found.broken == {}
 
 
@@ -36,7 +44,7 @@ def test_what_is_not_wanted_cannot_be_left_out() -> None:
 def test_a_rejection_is_told_by_releases() -> None:
     faults = Faults()
     assert faults.told == (None, "", "")
-    faults.reject(BOTH, "it hangs", "blog")
+    faults.reject(BOTH, Content({"blog": "/s/releases/blog/b1/blog"}), "it hangs", "blog")
     assert faults.told == ({"blog": "b1", "shop": "s1"}, "blog", "it hangs")
     faults.forget_rejection()
     assert faults.told == (None, "", "")
@@ -48,6 +56,7 @@ def test_what_is_left_out_counts_as_run_for_a_round() -> None:
     assert faults.leave_out(BOTH, "blog", None, "blog: it hangs")
     found = faults.without(BOTH)
     assert found is not None
-    assert faults.hashes(found) == faults.hashes(BOTH) == {"blog": "b1", "shop": "s1"}
-    faults.reject(found, "why")
+    assert faults.as_told(found.keys) == faults.as_told(BOTH.keys) == {"blog": "b1", "shop": "s1"}
+    assert faults.as_told(NOT_READY) == NOT_READY
+    faults.reject(found, Content(), "why")
     assert faults.told[0] == {"blog": "b1", "shop": "s1"}

@@ -1,0 +1,111 @@
+"""Which pool an app runs in, and why (docs/design.md, "Placement and pools"): no files, no processes, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..hosting.findings import Finding
+
+SHARED, OWN, AUTO = "shared", "own", "auto"
+GREENLETS, THREADS = "greenlets", "threads"
+STRICT = "strict"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a release runs. pool: SHARED or OWN; cause: a word of the design's table, reason: one sentence, both ''
+    where nothing speaks against sharing; concurrency: GREENLETS or THREADS; environment: the name of one, '' for ours.
+    """
+
+    pool: str = SHARED
+    cause: str = ""
+    reason: str = ""
+    concurrency: str = GREENLETS
+    environment: str = ""
+
+    @property
+    def is_own(self) -> bool:
+        return self.pool == OWN
+
+
+BESIDE_OTHERS = Placement()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known before a release is tried. wish: the operator's; found: while it served, of this or an earlier
+    release.
+    """
+
+    wish: str = AUTO
+    found: tuple[Finding, ...] = ()
+
+    @property
+    def mark(self) -> str:
+        """Another one when more is known; '' for nothing."""
+        return f"{self.wish} {len(self.found)}" if self.found or self.wish != AUTO else ""
+
+
+NOTHING_KNOWN = Known()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the release's manifest asks for."""
+
+    pool: str = AUTO
+    isolation: str = ""
+    concurrency: str = AUTO
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial beside others has shown. reason: why it failed, '' if it did not; found: in load and warm-up."""
+
+    reason: str = ""
+    found: Sequence[Finding] = field(default=())
+
+
+def first(app: str, known: Known, asked: Asked) -> Placement:
+    """Where the release is tried first: where it has to go, or else the shared pool. `then` has the last word."""
+    own = _forced(app, known, asked)
+    threads = asked.concurrency == THREADS
+    if own is None:
+        return BESIDE_OTHERS
+    cause, reason = own
+    return Placement(OWN, cause, reason, THREADS if threads else GREENLETS)
+
+
+def is_settled(known: Known, asked: Asked) -> bool:
+    """Whether somebody has said which pool it is to be, so that no finding moves it."""
+    return known.wish != AUTO or asked.pool != AUTO
+
+
+def then(app: str, known: Known, asked: Asked, tried: Tried) -> Placement:
+    """Where it goes after a trial in the shared pool."""
+    if is_settled(known, asked):
+        return BESIDE_OTHERS
+    if tried.found:
+        return _found(tried.found[0])
+    if tried.reason:
+        return Placement(OWN, "load", f"{app}: it does not load beside others, and loads alone")
+    return BESIDE_OTHERS
+
+
+def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
+    if known.wish != AUTO:
+        return ("operator", f"{app}: `hedgerow pool {app} own` was ordered") if known.wish == OWN else None
+    if asked.pool != AUTO:
+        return ("manifest", f'{app}: its app.toml says pool = "own"') if asked.pool == OWN else None
+    if asked.isolation == STRICT:
+        return "manifest", f'{app}: its app.toml says isolation = "strict"'
+    if asked.concurrency == THREADS:
+        return "manifest", f'{app}: its app.toml says concurrency = "threads", and the shared pool has greenlets'
+    if known.found:
+        return known.found[0].cause, known.found[0].sentence
+    return None
+
+
+def _found(finding: Finding) -> Placement:
+    return Placement(OWN, finding.cause, finding.sentence)
