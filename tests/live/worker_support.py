@@ -35,18 +35,22 @@ _started: list[Worker] = []
 
 
 class Worker:
-    """One worker process. `stdout` is a file, or a pipe that the test may leave unread."""
+    """One worker process. `stdout` is a file, or a pipe that the test may leave unread; `name` its address's; `content`
+    what else its plan says.
+    """
 
     def __init__(self, run: Path, apps: Mapping[str, Path], listener: socket.socket, slot: str, **options: Any) -> None:
         self.run = run
         self.listener = listener
         _started.append(self)
-        self.address: tuple[str, int] = listener.getsockname()
-        self.log = run / f"{slot}.log"
-        self.control_path = run / f"8001-{slot}.sock"
-        plan = run / "plan.json"
+        self.address: Any = listener.getsockname()
+        name = options.pop("name", "8001")
+        self.log = run / (f"{slot}.log" if name == "8001" else f"{name}-{slot}.log")
+        self.control_path = run / f"{name}-{slot}.sock"
+        plan = run / f"plan-{name}.json"
         entry = {"generation": 1, "apps": {name: str(path) for name, path in apps.items()}, "broken": {}}
-        plan.write_text(json.dumps({"address": "8001", "active": slot, "slots": {"a": entry, "b": entry}}))
+        entry |= options.pop("content", {})
+        plan.write_text(json.dumps({"address": name, "active": slot, "slots": {"a": entry, "b": entry}}))
         settings = {"RUN": run, "STATE": run, "REPLICA": "test", **options.pop("settings", {})}
         environ = os.environ | {f"HEDGEROW_{name}": str(value) for name, value in settings.items()}
         stdout = options.pop("stdout", None)
@@ -68,7 +72,14 @@ class Worker:
             time.sleep(0.01)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.address, DEADLINE_S)
+        sock = socket.socket(self.listener.family)
+        sock.settimeout(DEADLINE_S)
+        try:
+            sock.connect(self.address)
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def ask(
         self, path: str, method: str = "GET", body: Any = None, headers: Mapping[str, str] | None = None
@@ -122,6 +133,16 @@ class Worker:
 
 
 @contextmanager
+def listening_at(path: Path) -> Iterator[socket.socket]:
+    """A listening unix socket, held as the keeper of a pool holds it."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(128)
+        with _ending(listener):
+            yield listener
+
+
+@contextmanager
 def listening() -> Iterator[socket.socket]:
     """A listening socket, held as the keeper holds it.
 
@@ -129,15 +150,20 @@ def listening() -> Iterator[socket.socket]:
     """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = probe.getsockname()
-    with socket.create_server(address, backlog=128) as listener:
-        try:
-            yield listener
-        finally:
-            for worker in [worker for worker in _started if worker.listener is listener]:
-                _started.remove(worker)
-                if worker.process.poll() is None:  # a test that failed midway
-                    worker.process.kill()
-                    worker.process.wait()
+    with socket.create_server(address, backlog=128) as listener, _ending(listener):
+        yield listener
+
+
+@contextmanager
+def _ending(listener: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for worker in [worker for worker in _started if worker.listener is listener]:
+            _started.remove(worker)
+            if worker.process.poll() is None:  # a test that failed midway
+                worker.process.kill()
+                worker.process.wait()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""All apps of one worker: loaded side by side, mounted, and their states."""
+"""All apps of one worker: loaded side by side or sent on, mounted, and their states."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 from ..config import Settings
 from ..errors import LoadError, UserError
 from . import discovery
+from .alone import load_alone
 from .app import HostedApp, load_app, run_entry
+from .forwarded import ForwardedApp
 from .gate import Gate
 from .manifest import Manifest
 from .mounts import Mount, Mounts, mount_of
@@ -19,8 +21,10 @@ from .mounts import Mount, Mounts, mount_of
 class Host:
     """The apps of a worker by name, and their mounts. An app that lost its mount is down."""
 
-    def __init__(self, apps: Sequence[HostedApp], incumbents: Collection[str] = ()) -> None:
-        self.apps = {app.name: app for app in sorted(apps, key=lambda app: app.name)}
+    def __init__(self, apps: Sequence[HostedApp | ForwardedApp], incumbents: Collection[str] = ()) -> None:
+        self.apps: dict[str, HostedApp | ForwardedApp] = {
+            app.name: app for app in sorted(apps, key=lambda app: app.name)
+        }
         self.mounts = Mounts(apps, incumbents)
         for app in apps:
             if app.error is None and app.name in self.mounts.conflicts:
@@ -36,6 +40,7 @@ class Host:
                 "error": app.error.sentence if app.error else "",
                 "traceback": app.error.traceback if app.error else "",
                 "notes": list(app.notes),
+                "forwarded": isinstance(app, ForwardedApp),
             }
             for app in self.apps.values()
         ]
@@ -51,12 +56,17 @@ def load_host(
     settings: Settings,
     incumbents: Collection[str] = (),
     on_load: Callable[[str], object] = lambda name: None,
+    forwarded: Sequence[ForwardedApp] = (),
+    alone: bool = False,
 ) -> Host:
-    """Load the app of each entry. broken: apps known not to run, by name, and why; on_load: told each name before."""
-    apps = []
+    """Load the app of each entry. broken: apps known not to run, by name, and why; on_load: told each name before;
+    forwarded: apps of pools; alone: the process is the one entry's own.
+    """
+    apps: list[HostedApp | ForwardedApp] = list(forwarded)
+    load = load_alone if alone else load_app
     for name, folder in sorted(entries.items()):
         on_load(name)
-        apps.append(load_app(name, folder, settings))
+        apps.append(load(name, folder, settings))
     for name, sentence in sorted(broken.items()):
         if name not in entries:
             apps.append(_down(name, settings.apps / name, LoadError(sentence), settings))

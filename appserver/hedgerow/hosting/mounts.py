@@ -70,6 +70,11 @@ class Route:
         return Redirect(f"{self.app.mount.path}/?{query}" if query else f"{self.app.mount.path}/")
 
 
+def split(app: Mounted, raw_path: str, raw_mount: str) -> Route:
+    """The route that another worker has decided: it tells which part of the raw path it took for the mount."""
+    return Route(app, decode(raw_mount), raw_path[len(raw_mount) :])
+
+
 def mount_of(name: str, path: str | None, host: str | None) -> Mount:
     """Where the app `name` answers, when its manifest says `path` and `host`."""
     if path is None:

@@ -81,6 +81,12 @@ def failed(request_id: str, accept: str = "", failure: Failure | None = None) ->
     return _told("500 Internal Server Error", "Something went wrong", text, accept, request_id=request_id)
 
 
+def broken_off(request_id: str, accept: str = "") -> Page:
+    """For a request whose pool ended before it answered."""
+    text = f"The app ended before it answered this request. In the log it has the number {request_id}."
+    return _told("502 Bad Gateway", "The app ended", text, accept, request_id=request_id)
+
+
 def refused(retry_after_s: int = 1, accept: str = "") -> Page:
     """For a request that no address had room for."""
     text = "Too many requests are being served at the moment. Please try again."

@@ -220,6 +220,17 @@ def early_hints(headers: Iterable[tuple[str | bytes, str | bytes]]) -> bytes:
     return "".join(parts).encode("latin-1")
 
 
+def switching_protocols(headers: Headers) -> bytes:
+    """A whole 101 answer, behind which the connection speaks the protocol that Upgrade names in headers."""
+    parts = ["HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade"]
+    for name, text in headers:
+        kind, line = _learn_field(name)
+        if kind != _DROPPED or name.lower() == "upgrade":
+            parts += (line, _checked("a header", text))
+    parts.append("\r\n\r\n")
+    return "".join(parts).encode("latin-1")
+
+
 def chunk(block: bytes) -> bytes:
     """One chunk of a chunked body; block is not empty, since an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(block), block)

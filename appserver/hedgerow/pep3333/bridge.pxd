@@ -14,6 +14,7 @@ cdef class Exchange:
     cdef bint _http11
     cdef ResponseHead _said
     cdef str _status
+    cdef bint _switched
     cdef object _timing
     cdef readonly bint close
     cdef readonly bint complete
@@ -21,6 +22,8 @@ cdef class Exchange:
     cdef readonly Py_ssize_t sent_bytes
     cdef readonly str status
 
+    cpdef switch(self, headers)
+    cpdef add_own(self, tuple lines)
     cpdef run(self, app, dict environ)
     cdef _send_blocks(self, blocks)
     cdef _promised(self)

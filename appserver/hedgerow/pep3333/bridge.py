@@ -11,7 +11,18 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from ..http.request import Request
-from ..http.response import CHUNKED, LAST_CHUNK, LENGTH, NONE, Headers, ResponseHead, chunk, early_hints, exact
+from ..http.response import (
+    CHUNKED,
+    LAST_CHUNK,
+    LENGTH,
+    NONE,
+    Headers,
+    ResponseHead,
+    chunk,
+    early_hints,
+    exact,
+    switching_protocols,
+)
 from .environ import Environ, FileWrapper
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -52,7 +63,7 @@ class Exchange:
     # fmt: off
     __slots__ = (
         "_client", "_date", "_hints", "_http11", "_left", "_method", "_over", "_own_headers", "_said", "_status",
-        "_timing", "close", "complete", "head", "sent_bytes", "status",
+        "_switched", "_timing", "close", "complete", "head", "sent_bytes", "status",
     )
     # fmt: on
 
@@ -78,6 +89,7 @@ class Exchange:
         self._said: ResponseHead | None = None
         self._left: int | None = None  # bytes that the head promised and that are not sent
         self._over = False
+        self._switched = False
         self.head: ResponseHead | None = None  # as sent
         self.close = True
         self.complete = False
@@ -93,7 +105,8 @@ class Exchange:
         try:
             blocks = app(environ, self.start_response)
             try:
-                self._send_blocks(blocks)
+                if not self._switched:
+                    self._send_blocks(blocks)
             finally:
                 close = getattr(blocks, "close", None)
                 if close is not None:
@@ -162,6 +175,18 @@ class Exchange:
         Over TCP a client that has closed only its sending half looks the same as one that has gone.
         """
         return self._over or self._client.gone()
+
+    def switch(self, headers: Headers) -> None:
+        """Answer 101: from now on the connection is not HTTP's but the caller's, until the app's call has ended."""
+        if self.head is not None or self._over:
+            raise AppError("the answer has begun")
+        self._client.send(switching_protocols(headers))
+        self._switched = self.complete = True
+        self.status = "101 Switching Protocols"
+
+    def add_own(self, lines: tuple[str, ...]) -> None:
+        """Further lines of the server's own, while the answer has not begun."""
+        self._own_headers += lines
 
     def streams_events(self) -> bool:
         """Whether what is being sent is a stream of server-sent events: it has no end of its own, each event is whole,

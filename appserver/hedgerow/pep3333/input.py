@@ -38,6 +38,14 @@ class BodyInput:
             return self._take(limit)
         return self._gather(limit, False)
 
+    def read1(self, size: int | None = -1) -> bytes:
+        """What there is, at most size bytes of it; waits only when there is nothing. b'' at the end."""
+        if self._at == len(self._buffer):
+            self._buffer, self._at = b"", 0
+            self._fill()
+        left = len(self._buffer) - self._at
+        return self._take(left if size is None or size < 0 else min(size, left))
+
     def readline(self, size: int | None = -1) -> bytes:
         """One line with its line feed, at most size bytes of it; b'' at the end."""
         return self._gather(None if size is None or size < 0 else size, True)

@@ -21,6 +21,7 @@ from ..control.ledger import AppState, Deploy, Ledger, LedgerError
 from ..errors import LoadError
 from ..hosting.app import HostedApp
 from ..hosting.claims import Claim, claim
+from ..hosting.forwarded import ForwardedApp
 from ..hosting.mounts import Mount, mount_of
 
 
@@ -38,7 +39,7 @@ class AbsentApps:
     failed: what never lived.
     """
 
-    def __init__(self, state: Path, loaded: Iterable[HostedApp] = ()) -> None:
+    def __init__(self, state: Path, loaded: Iterable[HostedApp | ForwardedApp] = ()) -> None:
         self._state = state
         self._ledger = Ledger(state)
         self._loaded = {app.name: app for app in loaded}

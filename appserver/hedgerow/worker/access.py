@@ -49,7 +49,7 @@ def access_line(job: Job, exchange: Exchange, seconds: float) -> str:
         f'{{"time":"{timestamp()}","level":"info","kind":"access","app":{job.target.name},'
         f'"request_id":{quote(job.request_id)},"method":"{request.method}","path":{quote(request.target)},'
         f'"status":{exchange.status[:3] or 499},"bytes":{exchange.sent_bytes},"ms":{us // 1000}.{us % 1000:03d},'
-        f'"client":"{job.connection.peer[0]}"{_cause(job, exchange)}}}'
+        f'"client":"{job.peer[0]}"{_cause(job, exchange)}}}'
     )
 
 

@@ -82,6 +82,8 @@ class Connection(Transfer):
         """The client has closed its side. It still gets the answers to what it has asked."""
         self._eof = True
         self._watcher.stop()
+        if self._watch_end is not None:
+            self._watch_end()
         if self._reading is not None:
             self._wake()
         elif not self.busy and not self._pending:
@@ -158,6 +160,7 @@ class Connection(Transfer):
             return
         self.busy = False
         self.answering = None
+        self._watch_end = None
         self.until = 0.0
         reader = self.reader
         if not keep:  # and never else, also while we drain: the client may send its next request this moment
@@ -276,7 +279,7 @@ class Connection(Transfer):
             return
         self.closed = self._eof = True
         self.busy = False
-        self.answering = None
+        self.answering = self._watch_end = None
         self._watcher.stop()
         self._watcher.close()
         self.reader.close()

@@ -10,6 +10,7 @@ cdef class Target:
     cdef readonly list free
     cdef readonly bint server_timing
     cdef readonly bint early_hints
+    cdef readonly bint forwarded
     cdef readonly object tell
     cdef public bint warned
 
@@ -17,8 +18,11 @@ cdef class Job:
     cdef readonly object number
     cdef public str cause
     cdef readonly Connection connection
+    cdef public str mount
+    cdef public bint movable
     cdef public tuple own_headers
     cdef public str path_info
+    cdef public tuple peer
     cdef readonly str query
     cdef readonly Request request
     cdef public str request_id

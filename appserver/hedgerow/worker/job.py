@@ -19,12 +19,13 @@ _numbers = itertools.count(1)
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
-    of fields that are dropped; tell: what of its failures its clients are shown, if anything.
+    of fields that are dropped; tell: what of its failures its clients are shown, if anything;
+    forwarded: the app runs in a pool.
     """
 
     # fmt: off
     __slots__ = (
-        "application", "context", "early_hints", "free", "gate", "name", "server_timing", "tell", "warned",
+        "application", "context", "early_hints", "forwarded", "free", "gate", "name", "server_timing", "tell", "warned",
     )
     # fmt: on
 
@@ -38,6 +39,7 @@ class Target:
         server_timing: bool = False,
         early_hints: bool = True,
         tell: Callable[[BaseException], Failure] | None = None,
+        forwarded: bool = False,
     ) -> None:
         self.name = name
         self.application = application
@@ -47,18 +49,20 @@ class Target:
         self.server_timing = server_timing
         self.early_hints = early_hints
         self.tell = tell
+        self.forwarded = forwarded
         self.warned = False
 
 
 class Job:
     """One request on its way to one target. number: which of the process; own_headers: sent whatever the app says;
-    cause: why it was refused.
+    cause: why it was refused; movable: a refusal may be sent elsewhere; peer: who has connected, to us or to the worker
+    that sends this on; mount: the raw path's part that names the app, if it is sent on.
     """
 
     # fmt: off
     __slots__ = (
-        "cause", "connection", "number", "own_headers", "path_info", "query", "request", "request_id", "script_name",
-        "target",
+        "cause", "connection", "mount", "movable", "number", "own_headers", "path_info", "peer", "query", "request",
+        "request_id", "script_name", "target",
     )
     # fmt: on
 
@@ -75,3 +79,6 @@ class Job:
         self.request_id = request_id
         self.own_headers: tuple[str, ...] = ()
         self.cause = ""
+        self.movable = False
+        self.peer = connection.peer
+        self.mount = ""

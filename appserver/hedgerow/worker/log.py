@@ -131,12 +131,26 @@ def clip(text: str) -> str:
     return text if len(text) <= MAX_LINE_CHARS else text[:MAX_LINE_CHARS] + " … cut"
 
 
+_process_app = ""
+
+
+def name_process(app: str) -> None:
+    """All that this process runs is of one app."""
+    global _process_app  # noqa: PLW0603  # one a process
+    _process_app = app
+
+
+def app_name() -> str:
+    """Of the running context, or of the process; '' if it is nobody's."""
+    space = current_app.get()
+    return _process_app if space is None else space.name
+
+
 def render(kind: str, level: str, message: str, **more: object) -> str:
     """A JSON line; app and request id are those of the running context. All control characters are escaped."""
-    space = current_app.get()
     line: dict[str, object] = {"time": timestamp(), "level": level, "kind": kind}
-    if space is not None:
-        line["app"] = space.name
+    if app := app_name():
+        line["app"] = app
     if request_id.get():
         line["request_id"] = request_id.get()
     line["message"] = clip(message)

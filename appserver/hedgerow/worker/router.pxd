@@ -15,11 +15,17 @@ cdef class Router:
     cdef object _apps
     cdef Target _pages
     cdef dict _targets
+    cdef dict _behind
+    cdef bint _is_behind
 
     cpdef bint look(self) except? -1
     cpdef Route route(self, str raw_path, str host)
-    @cython.locals(route=Route, target=Target, fields=dict)
-    cdef _aim(self, Job job, str turn)
-    cdef _refuse(self, Job job, str turn, refusal)
+    @cython.locals(route=Route, fields=dict)
+    cdef _aim(self, Job job)
+    @cython.locals(fields=dict)
+    cdef _take(self, Job job, str name, str mount, str peer)
+    @cython.locals(target=Target, fields=dict)
+    cdef _enter(self, Job job, Route route)
+    cdef _refuse(self, Job job, refusal)
     cdef _show(self, Job job, page, double after_s=*)
     cdef _target(self, app)

@@ -1,5 +1,5 @@
-"""From a request to a job: which app, under which id, and whether it may enter. The public listener's router; the
-control socket's is one line.
+"""From a request to a job: which app, under which id, and whether it may enter. The public listener's router, and that
+of a pool, whose requests come from workers that have decided app and mount; the control socket's is one line.
 """
 
 from __future__ import annotations
@@ -14,34 +14,35 @@ from ..errors import RefusedError
 from ..hosting import failure, pages
 from ..hosting.app import HostedApp
 from ..hosting.failure import Failure
+from ..hosting.forwarded import ForwardedApp
 from ..hosting.gate import Gate
 from ..hosting.host import Host
-from ..hosting.mounts import Mounted, Mounts, Redirect, Route
+from ..hosting.mounts import Mounted, Mounts, Redirect, Route, split
 from ..hosting.pages import Page
 from ..http.request import Request
 from ..middleware.forwarded import Forwarded
 from ..pep3333.bridge import Application
 from .absent import AbsentApp, AbsentApps
 from .connection import Connection
+from .forward import Forward, forwarded_name
 from .job import Job, Target
 from .log import quote
+from .refusal import refuse, refuse_behind
 from .runner import page_application
+from .upstream import Pool
 
 if TYPE_CHECKING:
     from .server import Server
 
-# nginx sends a request that was answered with this to the other addresses; it is in no app's power to send it.
-SEND_ELSEWHERE = ("X-Accel-Redirect: @refused",)
+Listed = HostedApp | ForwardedApp | AbsentApp
+
 UNLIMITED = 10**9
-# A request of an app that arrives is kept for so long before it is sent elsewhere: the front moves it four times only,
-# and in turns that all requests share, so it may meet only addresses that do not have the app yet.
-ARRIVAL_S = 0.5
 
 
 class Router:
-    """Routes requests to the targets of a host's apps."""
+    """Routes requests to the targets of a host's apps. behind: all of them come from other workers of ours."""
 
-    def __init__(self, host: Host, settings: Settings, ledger: Path | None = None) -> None:
+    def __init__(self, host: Host, settings: Settings, ledger: Path | None = None, behind: bool = False) -> None:
         self._host = host
         self._mounts = host.mounts
         self._trust_front = settings.trust_front
@@ -49,9 +50,11 @@ class Router:
         self._failed = Mounts(())
         self._show_errors = settings.show_errors and not settings.trust_front  # behind the front never
         self._apps = settings.apps
+        self._is_behind = behind
+        self._behind = {forwarded_name(app.name): app for app in host.apps.values()}
         self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
         self._targets: dict[Mounted, Target] = {
-            app: self._target(app) for app in host.apps.values() if app.application is not None
+            app: self._target(app) for app in host.apps.values() if app.error is None
         }
 
     def look(self) -> bool:
@@ -72,7 +75,10 @@ class Router:
         fields = request.fields
         turn = fields.pop("HTTP_X_HEDGEROW_ROUND", "")
         front = fields.pop("HTTP_X_HEDGEROW_FRONT", "")
-        request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front else ""
+        name = fields.pop("HTTP_X_HEDGEROW_APP", "")
+        mount = fields.pop("HTTP_X_HEDGEROW_MOUNT", "")
+        peer = fields.pop("HTTP_X_HEDGEROW_PEER", "")
+        request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front or self._is_behind else ""
         path, _, query = request.path.partition("?")
         job = Job(connection, request, self._pages, path, query, request_id)
         if request_id:
@@ -81,13 +87,27 @@ class Router:
             # whoever makes the id returns it
             job.request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id()
             job.own_headers = (f"X-Request-Id: {job.request_id}",)
+        job.movable = turn == "1" and self._trust_front
         if connection.surplus:
-            self._refuse(job, turn, RefusedError("connections"))
+            self._refuse(job, RefusedError("connections"))
+        elif self._is_behind:
+            self._take(job, name, mount, peer)
         else:
-            self._aim(job, turn)
+            self._aim(job)
         return job
 
-    def _aim(self, job: Job, turn: str) -> None:
+    def _take(self, job: Job, name: str, mount: str, peer: str) -> None:
+        """A request that another worker has sent on: who its client is, and the app."""
+        fields = job.request.fields
+        address, port, fields["SERVER_NAME"], fields["SERVER_PORT"] = peer.split(",")
+        job.peer = (address, port)
+        app = self._behind.get(name)
+        if app is None:
+            self._refuse(job, RefusedError("starting"))
+        else:
+            self._enter(job, split(app, job.path_info, mount))
+
+    def _aim(self, job: Job) -> None:
         """Choose the job's target: an app that lets it in, or a page of ours."""
         fields = job.request.fields
         accept = fields.get("HTTP_ACCEPT", "")
@@ -97,27 +117,34 @@ class Router:
             listed = job.path_info == "/" and job.request.method in ("GET", "HEAD")
             self._show(job, pages.index(self._listed(), accept) if listed else pages.not_found(accept))
             return
-        target = self._targets.get(route.app)
         redirect = route.redirect(job.request.method, job.query)
-        if target is None:
-            self._answer_for(job, turn, cast("HostedApp | AbsentApp", route.app), accept)
-        elif redirect is not None:
+        if redirect is not None and route.app in self._targets:
             self._show(job, _redirect_page(redirect))
+        else:
+            self._enter(job, route)
+
+    def _enter(self, job: Job, route: Route) -> None:
+        fields = job.request.fields
+        target = self._targets.get(route.app)
+        if target is None:
+            self._answer_for(job, cast("Listed", route.app), fields.get("HTTP_ACCEPT", ""))
         elif target.gate.enter():
             job.target = target
             fields["hedgerow.app"] = route.app.name
+            if target.forwarded:
+                job.mount = job.path_info[: len(job.path_info) - len(route.path_info_raw)]
             job.script_name, job.path_info = route.script_name, route.path_info
         else:
-            self._refuse(job, turn, RefusedError("full"))
+            self._refuse(job, RefusedError("full"))
 
-    def _listed(self) -> list[HostedApp | AbsentApp]:
+    def _listed(self) -> list[Listed]:
         failed = {app.name: app for app in self._absent.failed} if self._absent is not None else {}
         return [found for _, found in sorted((failed | self._host.apps).items())]
 
-    def _answer_for(self, job: Job, turn: str, app: HostedApp | AbsentApp, accept: str) -> None:
+    def _answer_for(self, job: Job, app: Listed, accept: str) -> None:
         """For an app that is not here: it is down, or another address has it."""
         if app.error is None:
-            self._refuse(job, turn, RefusedError("starting"))
+            self._refuse(job, RefusedError("starting"))
             return
         shown = None
         if self._show_errors and isinstance(app, HostedApp):
@@ -138,27 +165,28 @@ class Router:
 
         return tell
 
-    def _refuse(self, job: Job, turn: str, refusal: RefusedError) -> None:
-        job.cause = refusal.cause
-        if turn == "1" and self._trust_front:
-            # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
-            job.own_headers += SEND_ELSEWHERE
-            arrives = refusal.cause == "starting" and not job.connection.server.draining  # else somebody has it by now
-            self._show(job, ("503 Service Unavailable", [], b""), ARRIVAL_S if arrives else 0.0)
+    def _refuse(self, job: Job, refusal: RefusedError) -> None:
+        if self._is_behind:
+            self._show(job, refuse_behind(job, refusal))
         else:
-            self._show(job, pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")))
+            page, after_s = refuse(job, refusal)
+            self._show(job, page, after_s)
 
     def _show(self, job: Job, page: Page, after_s: float = 0.0) -> None:
         shared = self._pages
         shared.gate.enter()
         job.target = Target(shared.name, page_application(page, after_s), shared.context, shared.gate, shared.free)
 
-    def _target(self, app: HostedApp) -> Target:
+    def _target(self, app: HostedApp | ForwardedApp) -> Target:
+        if isinstance(app, ForwardedApp):
+            forward = Forward(app.name, Pool(app.sockets), self._trust_front)
+            return Target(quote(app.name), forward, contextvars.Context(), app.gate, early_hints=False, forwarded=True)
         application: Application = app.application  # type: ignore[assignment]
         if self._trust_front:
             application = Forwarded(application)
         timed = app.manifest.server_timing
-        hints = not self._trust_front  # an nginx before 1.29 takes 103 for the answer and waits for more
+        # An nginx before 1.29 takes 103 for the answer and waits for more; who sends on to us drops it.
+        hints = not self._trust_front and not self._is_behind
         tell = self._teller(app) if self._show_errors else None
         return Target(
             quote(app.name), application, app.context, app.gate, server_timing=timed, early_hints=hints, tell=tell

@@ -29,7 +29,7 @@ from .clock import http_date
 from .connection import Connection
 from .job import Job, Target
 from .log import request_id
-from .transfer import ClientGone
+from .transfer import BrokenOff, ClientGone
 
 MAX_FREE = 256  # parked greenlets of one app; each holds a small stack
 
@@ -88,12 +88,12 @@ def _serve(job: Job, access: AccessLog) -> None:
     exchange = Exchange(request, connection, http_date(), job.own_headers, timing, target.early_hints)
     connection.answering = exchange
     body = _body(connection, request)
-    environ = build(request, job.script_name, job.path_info, job.query, connection.peer)
+    environ = build(request, job.script_name, job.path_info, job.query, job.peer)
     environ["hedgerow.request_id"] = job.request_id
     environ["wsgi.input"] = body
     try:
         exchange.run(target.application, environ)
-    except ClientGone:
+    except (ClientGone, BrokenOff):
         pass
     except BaseException as error:
         _fail(job, access, exchange, error)

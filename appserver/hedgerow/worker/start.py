@@ -12,8 +12,11 @@ from ..config import Settings
 from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
 from ..hosting import environment, imports
+from ..hosting.forwarded import ForwardedApp
+from ..hosting.gate import Gate
 from ..hosting.host import Host, host_callable, load_host
-from . import context
+from ..hosting.mounts import Mount
+from . import context, log
 from .log import LogQueue, render
 from .streams import take_over
 from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_listener
@@ -41,8 +44,12 @@ def main(arguments: Sequence[str]) -> None:
     if plan.is_superseded(slot):
         time.sleep(QUIET_END_S)
         exit_now(0)
-    imports.install()
-    environment.install()
+    content = entry.content
+    if content.alone:
+        log.name_process(next(iter(content.apps), ""))
+    else:
+        imports.install()
+        environment.install()
     context.install()
     queue = LogQueue(1, settings.log_queue_lines)
     streams = take_over(queue)
@@ -50,10 +57,10 @@ def main(arguments: Sequence[str]) -> None:
     status = 0
     try:
         importing = importing_file(settings.run, plan.address, slot)
-        host = _load(entry.content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
+        host = _load(content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
         importing.unlink(missing_ok=True)
         _tell(host, queue)
-        worker.run(listener, host, settings.state if arguments[2:] else None)
+        worker.run(listener, host, settings.state if arguments[2:] else None, content.behind)
     except BaseException as error:
         queue.tell("error", "the worker ends", error)
         status = 1
@@ -66,7 +73,11 @@ def _load(content: Content, settings: Settings, on_load: Callable[[str], object]
     if content.callable:
         return host_callable(content.callable, Path(content.path), settings)
     apps = {name: Path(folder) for name, folder in content.apps.items()}
-    return load_host(apps, content.broken, settings, on_load=on_load)
+    forwarded = [
+        ForwardedApp(name, Mount(to.path.rstrip("/"), to.host or ""), Gate(settings.app_running), to.sockets)
+        for name, to in content.forwards.items()
+    ]
+    return load_host(apps, content.broken, settings, on_load=on_load, forwarded=forwarded, alone=content.alone)
 
 
 def _tell(host: Host, queue: LogQueue) -> None:

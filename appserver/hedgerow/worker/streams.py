@@ -8,8 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 
-from ..hosting.space import current_app
-from .log import MAX_LINE_CHARS, LogQueue, clip, render, request_id
+from .log import MAX_LINE_CHARS, LogQueue, app_name, clip, render, request_id
 
 LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
 MAX_BEGUN = 1000
@@ -73,8 +72,7 @@ class LineStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take text; each complete line is put into the queue."""
-        space = current_app.get()
-        key = (self.name, space.name if space else "", request_id.get())
+        key = (self.name, app_name(), request_id.get())
         *lines, rest = (self._begun.pop(key, "") + text).split("\n")
         if len(rest) > MAX_LINE_CHARS or len(self._begun) > MAX_BEGUN:
             lines, rest = [*lines, rest], ""

@@ -16,6 +16,7 @@ cdef class Transfer:
     cdef object _sock
     cdef bint _torn
     cdef object _unread
+    cdef object _watch_end
     cdef object _watcher
     cdef double _write_until
     cdef object _writing
@@ -26,6 +27,7 @@ cdef class Transfer:
     cdef readonly object server
     cdef public double until
 
+    cpdef watch_end(self, callback)
     cpdef send(self, bytes data, bint interim=*)
     cdef _resume(self)
     cdef _wake(self)

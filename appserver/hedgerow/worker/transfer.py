@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gevent
@@ -32,6 +33,10 @@ class ClientGone(OSError):
     """The client closed its connection, or took too long; what it would get goes nowhere."""
 
 
+class BrokenOff(OSError):
+    """Who answers in the app's stead has broken off midway, and has told why: so does the answer."""
+
+
 class BodyError(HttpError, OSError):
     """The body is malformed or will not come whole: to the app an OSError, as from any file; to the client the answer
     that it tells, unless the app gives one.
@@ -53,7 +58,7 @@ class Transfer:
     # fmt: off
     __slots__ = (
         "_begun", "_body_until", "_eof", "_expects", "_hub", "_keep", "_paused", "_read_until", "_reading", "_sock",
-        "_torn", "_unread", "_watcher", "_write_until", "_writing",
+        "_torn", "_unread", "_watch_end", "_watcher", "_write_until", "_writing",
         "answering", "closed", "peer", "reader", "server", "until",
     )
     # fmt: on
@@ -84,6 +89,7 @@ class Transfer:
         self._body_until = 0.0
         self._reading: greenlet | None = None  # who waits for the body, and until when
         self._read_until = 0.0
+        self._watch_end: Callable[[], object] | None = None  # told when the client has closed its side
         self._writing: greenlet | None = None  # who waits for the client to take something, and until when
         self._write_until = 0.0
         self._watcher = self._hub.loop.io(sock.fileno(), READ)
@@ -128,6 +134,13 @@ class Transfer:
     def gone(self) -> bool:
         """Whether the client has closed its end; asked by apps that would rather not work in vain."""
         return self.closed or self._torn or has_gone(self._sock)
+
+    def watch_end(self, callback: Callable[[], object]) -> None:
+        """During this request: callback is called in the hub when the client has closed its side."""
+        if self._eof:
+            self._hub.loop.run_callback(callback)
+        else:
+            self._watch_end = callback
 
     def send(self, data: bytes, interim: bool = False) -> None:
         """Send all of data, waiting while the client does not take it. Raises ClientGone. interim: of a 1xx answer."""

@@ -86,17 +86,18 @@ class Worker:
         self._server: Server | None = None
         self._control: Server | None = None
 
-    def run(self, listener: _socket.socket, host: Host, ledger: Path | None = None) -> None:
+    def run(self, listener: _socket.socket, host: Host, ledger: Path | None = None, behind: bool = False) -> None:
         """Serve host on listener until drained. Returns when nothing is left to serve. ledger: the state whose ledger
-        tells of further apps.
+        tells of further apps; behind: the clients are other workers of ours, which write the access log.
         """
         self._host = host
         settings = self._settings
         name, port = _name_of(listener)
         environ = base_environ(name, port, self._streams.errors, environ_extra(settings, self._address, self._slot))
-        router = Router(host, settings, ledger)
+        router = Router(host, settings, ledger, behind)
         router.look()
-        self._server = Server(listener, environ, router, settings, self._log, self._streams, settings.access_log)
+        access_log = settings.access_log and not behind
+        self._server = Server(listener, environ, router, settings, self._log, self._streams, access_log)
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look at it again
         listener.listen(BACKLOG)  # brings a listener back that a leaving worker has shut down

@@ -1,0 +1,33 @@
+"""What a client, or the front, is told of a request that is refused before its app is entered."""
+
+from __future__ import annotations
+
+from ..errors import RefusedError
+from ..hosting import pages
+from ..hosting.pages import Page
+from .job import Job
+
+# nginx sends a request that was answered with this to the other addresses, and a worker that sent it on to us refuses
+# it in its turn; it is in no app's power to send it.
+SEND_ELSEWHERE = "X-Accel-Redirect: @refused"
+# A request of an app that arrives is kept for so long before it is sent elsewhere: the front moves it four times only,
+# and in turns that all requests share, so it may meet only addresses that do not have the app yet.
+ARRIVAL_S = 0.5
+
+
+def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
+    """The page, and after how many seconds; further own lines are put into the job."""
+    job.cause = refusal.cause
+    if not job.movable:
+        return pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")), 0.0
+    # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
+    job.own_headers += (SEND_ELSEWHERE,)
+    arrives = refusal.cause == "starting" and not job.connection.server.draining  # else somebody has it by now
+    return ("503 Service Unavailable", [], b""), ARRIVAL_S if arrives else 0.0
+
+
+def refuse_behind(job: Job, refusal: RefusedError) -> Page:
+    """The page for a worker that has sent the request on to us, and knows where else it may go."""
+    job.cause = refusal.cause
+    job.own_headers += (SEND_ELSEWHERE, f"X-Hedgerow-Cause: {refusal.cause}")
+    return "503 Service Unavailable", [], b""
