@@ -15,7 +15,6 @@ from control_support import COUNTER, drop
 from hedgerow.config import Settings
 from hedgerow.control import candidates, deploys, ledger
 from hedgerow.control.deploys import Deploys
-from hedgerow.control.faults import Faults
 from hedgerow.control.ledger import AppState, Ledger
 from hedgerow.control.orders import ROLLBACK, Orders
 from hedgerow.control.rounds import NOT_READY, ReplicaView
@@ -40,7 +39,7 @@ class Replica:
     @property
     def view(self) -> ReplicaView:
         wanted = self.deploys.wanted
-        runs = NOT_READY if wanted is None else Faults().hashes(wanted)
+        runs = NOT_READY if wanted is None else wanted.keys
         return ReplicaView(self.name, (runs,), folders=self.deploys.folders)
 
 

@@ -25,7 +25,7 @@ NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves
 
 @dataclass(frozen=True)
 class ReplicaView:
-    """What a live replica says. runs: for each of its addresses what serves there, by app, as `keys` tells it;
+    """What a live replica says. runs: for each of its addresses what serves there, by app, as `goal` tells it;
     rejected: the same with which a worker did not get ready; blamed: the app that was the cause, if that is known;
     reason: a sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps
     whose folders it sees; found: of apps that serve, why they should not share their worker.
@@ -55,9 +55,9 @@ def wanted(state: State) -> dict[str, Version]:
     return {name: app.version for name, app in state.apps.items() if app.release}
 
 
-def keys(versions: Mapping[str, Version]) -> dict[str, str]:
-    """The same as replicas tell it."""
-    return {name: version.key for name, version in versions.items()}
+def goal(state: State) -> dict[str, str]:
+    """The same as an address tells it that runs it."""
+    return {name: version.key for name, version in wanted(state).items()}
 
 
 def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
@@ -105,12 +105,12 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
     if state.round is None:
         return None
     views = list(replicas)
-    goal = keys(wanted(state))
+    new = goal(state)
     if state.round.state == ROLLING:
         for view in views:
-            if view.rejected == goal:
+            if view.rejected == new:
                 return _revert(state, state.round, view, again)
-    late = [runs for view in views for runs in view.runs if runs != goal]
+    late = [runs for view in views for runs in view.runs if runs != new]
     if overdue:
         late = [] if state.round.state == REVERTING else [runs for runs in late if runs != NOT_READY]
     return None if late or not views else _end(state, state.round)

@@ -54,7 +54,7 @@ class Replica:
 
     def hold(self) -> None:
         """The workers stay as they are: a round does not end."""
-        self.held = rounds.wanted(self.deploys.state)
+        self.held = rounds.goal(self.deploys.state)
 
     def occupy(self) -> None:
         """Begin a round, of another app, that does not end."""
@@ -64,7 +64,7 @@ class Replica:
 
     def step(self, others: Collection[str] = (), **more: Any) -> None:
         """others: the apps whose folders another replica sees."""
-        runs = rounds.wanted(self.deploys.state) if self.held is None else self.held
+        runs = rounds.goal(self.deploys.state) if self.held is None else self.held
         self.deploys.step([ReplicaView("r1", (runs,), **more), ReplicaView("r2", (runs,), folders=others)])
 
     def go_on(self, seconds: float, **more: Any) -> None:
@@ -91,7 +91,7 @@ class Replica:
 
     @property
     def mounts(self) -> dict[str, str]:
-        found = rounds.wanted(self.deploys.state)
+        found = rounds.goal(self.deploys.state)
         claims = [claim(app, layout.code(self.settings.state, app, release)) for app, release in found.items()]
         return {one.name: one.mount.path for one in claims if one}
 
@@ -154,7 +154,7 @@ def test_a_new_app_that_goes_while_its_round_turns_back(here: Replica) -> None:
     here.serve("blog", APP % "1")
     here.drop("new", APP % "1")
     here.until(lambda: here.deploys.state.round, "the new one is rolled out")
-    goal = rounds.wanted(here.deploys.state)
+    goal = rounds.goal(here.deploys.state)
     here.held = goal
     here.until(lambda: here.app("new").trouble, "it turns back", rejected=goal, blamed="new", reason="why")
     here.remove("new")
@@ -172,7 +172,7 @@ def test_an_order_given_during_a_round_that_turns_back_is_answered_and_the_lease
     here.hold()
     here.drop("blog", APP % "2")
     here.until(lambda: here.deploys.state.round, "it is rolled out")
-    goal = rounds.wanted(here.deploys.state)
+    goal = rounds.goal(here.deploys.state)
     order = here.orders.give("deploy", "blog")
     here.until(lambda: (found := here.orders.get(order.number)) and found.accepted, "it is accepted")
     here.until(lambda: not here.is_tried("blog"), "its release is found again")
@@ -245,7 +245,7 @@ def test_content_that_an_app_outside_of_its_round_kept_from_being_served_comes_a
     here.hold()
     here.drop("blog", APP % "2")
     here.until(lambda: here.deploys.state.round, "it is rolled out")
-    goal = rounds.wanted(here.deploys.state)
+    goal = rounds.goal(here.deploys.state)
     began = time.monotonic()
     here.until(
         lambda: here.app("blog").trouble and not here.deploys.state.round, "it has turned back",
@@ -358,7 +358,7 @@ def test_an_emptied_folder_removes_nobody_whatever_is_under_way(here: Replica) -
     here.go_on(1)
     here.held = None
     here.go_on(2, others=["shop"])
-    assert set(rounds.wanted(here.deploys.state)) == {"blog", "shop", "third"}
+    assert set(rounds.goal(here.deploys.state)) == {"blog", "shop", "third"}
 
 
 def test_content_that_waited_and_was_overtaken_can_come_back(here: Replica) -> None:

@@ -25,22 +25,27 @@ from hedgerow.control.ledger import (
     OutdatedError,
     Round,
     State,
+    Version,
 )
+from hedgerow.control.placement import Placement
+from hedgerow.hosting.findings import Finding
 
 FULL = State(
     0,
     apps={
         "blog": AppState(
             "1f",
-            "2a",
-            7.5,
-            "",
-            ("1f", "0e"),
-            (Deploy("2a", "1f", "folder", "failed", "load", "blog.py line 1: …", "Traceback\n ☃", 1.5),),
+            Placement("own", "operator", "it was ordered", "threads", "e0"),
+            "own",
+            (Finding("names", "blog: it looks for 'models'"),),
+            refused="2a",
+            again=7.5,
+            hooked=("1f", "0e"),
+            deploys=(Deploy("2a", "1f", "folder", "failed", "load", "blog.py line 1: …", "Traceback\n ☃", 1.5),),
         ),
         "größe": AppState(),
     },
-    round=Round(7, "rolling", {"blog": ("", "1f")}),
+    round=Round(7, "rolling", {"blog": (Version(""), Version("1f", Placement("own")))}),
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from hedgerow.control.ledger import AppState, Deploy, State
-from hedgerow.control.rounds import NOT_READY, Passed, ReplicaView, advance, begin, fail, wanted
+from hedgerow.control.rounds import NOT_READY, Passed, ReplicaView, advance, begin, fail, goal
 
 BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})
 
@@ -19,12 +19,12 @@ def rolling(**releases: str) -> State:
 
 
 def runs(state: State) -> dict[str, str]:
-    return wanted(state)
+    return goal(state)
 
 
 def test_a_failed_trial_leaves_the_release_and_refuses_the_content() -> None:
     state = fail(BOTH, "blog", Deploy("b2", step="load", reason="blog.py line 1: SyntaxError"))
-    assert wanted(state) == wanted(BOTH)
+    assert goal(state) == goal(BOTH)
     blog = state.apps["blog"]
     assert blog.refused == "b2"
     assert blog.trouble is not None
@@ -34,16 +34,17 @@ def test_a_failed_trial_leaves_the_release_and_refuses_the_content() -> None:
 
 def test_a_first_release_that_fails_is_known_with_its_reason() -> None:
     state = fail(State(), "new", Deploy("n1", step="load", reason="no entry"))
-    assert wanted(state) == {}
+    assert goal(state) == {}
     assert state.apps["new"].trouble is not None
 
 
 def test_deploys_that_have_passed_go_together() -> None:
     state = rolling(blog="b2", shop="s2", new="n1")
-    assert wanted(state) == {"blog": "b2", "shop": "s2", "new": "n1"}
+    assert goal(state) == {"blog": "b2", "shop": "s2", "new": "n1"}
     assert state.round is not None
     assert state.round.state == "rolling"
-    assert dict(state.round.changes) == {"blog": ("b1", "b2"), "shop": ("s1", "s2"), "new": ("", "n1")}
+    changes = {name: (old.key, new.key) for name, (old, new) in state.round.changes.items()}
+    assert changes == {"blog": ("b1", "b2"), "shop": ("s1", "s2"), "new": ("", "n1")}
     assert state.apps["blog"].deploys[0].outcome == ""
 
 
@@ -70,7 +71,7 @@ def test_one_replica_that_cannot_turns_all_back() -> None:
     turned = advance(state, views)
     assert turned is not None
     assert turned.round is not None
-    assert (turned.round.state, wanted(turned)) == ("reverting", old)
+    assert (turned.round.state, goal(turned)) == ("reverting", old)
     assert turned.apps["blog"].refused == "b2"
     assert turned.apps["blog"].deploys[0].reason == "why"
     assert turned.apps["shop"].refused == "", "the other app's content comes again"
@@ -78,7 +79,7 @@ def test_one_replica_that_cannot_turns_all_back() -> None:
     ended = advance(turned, [ReplicaView("r1", (old, old)), ReplicaView("r2", (old, old), rejected=new)])
     assert ended is not None
     assert ended.round is None
-    assert wanted(ended) == old
+    assert goal(ended) == old
     assert ended.apps["blog"].deploys[0].outcome == "reverted"
 
 
@@ -116,7 +117,7 @@ def test_a_removed_app_is_wanted_no_more_and_keeps_its_history() -> None:
     state = begin(BOTH, [Passed("blog", Deploy("", cause="removed"))])
     ended = advance(state, [ReplicaView("r1", (runs(state),))])
     assert ended is not None
-    assert wanted(ended) == {"shop": "s1"}
+    assert goal(ended) == {"shop": "s1"}
     assert ended.apps["blog"].trouble is None
     assert ended.apps["blog"].deploys[0].before == "b1"
 
@@ -125,13 +126,13 @@ def test_after_a_round_a_rollback_goes_to_what_lived_before() -> None:
     state = State()
     for release in ("b1", "b2"):
         state = begin(state, [Passed("blog", Deploy(release))])
-        ended = advance(state, [ReplicaView("r1", (wanted(state),))])
+        ended = advance(state, [ReplicaView("r1", (goal(state),))])
         assert ended is not None
         state = dataclasses.replace(ended, number=state.number + 1)
     assert state.apps["blog"].previous == "b1"
     back = begin(state, [Passed("blog", Deploy("b1", cause="rollback"), refused="b2")])
     assert back.apps["blog"].refused == "b2"
-    assert wanted(back) == {"blog": "b1"}
+    assert goal(back) == {"blog": "b1"}
 
 
 @pytest.mark.parametrize("rejecting", [False, True])
@@ -140,15 +141,15 @@ def test_after_a_round_a_rollback_goes_to_what_lived_before() -> None:
 def test_every_round_ends_all_old_or_all_new(rejecting: bool, data: st.DataObject) -> None:
     """Replicas that follow the ledger one address at a time, in any order: the round always ends, and uniformly."""
     state = rolling(blog="b2")
-    new = wanted(state)
-    addresses = [[wanted(BOTH)] * 2 for _ in range(2)]
+    new = goal(state)
+    addresses = [[goal(BOTH)] * 2 for _ in range(2)]
     broken = data.draw(st.integers(0, 1)) if rejecting else None
     for _ in range(60):
-        goal = wanted(state)
+        wanted = goal(state)
         replica, address = data.draw(st.integers(0, 1)), data.draw(st.integers(0, 1))
-        rejects = replica == broken and goal == new
+        rejects = replica == broken and wanted == new
         if not rejects:
-            addresses[replica][address] = goal
+            addresses[replica][address] = wanted
         views = [
             ReplicaView(str(n), tuple(one), rejected=new if n == broken and rejects else None)
             for n, one in enumerate(addresses)
@@ -158,11 +159,11 @@ def test_every_round_ends_all_old_or_all_new(rejecting: bool, data: st.DataObjec
             break
     else:
         for replica in (0, 1):
-            addresses[replica] = [wanted(state)] * 2
+            addresses[replica] = [goal(state)] * 2
         state = advance(state, [ReplicaView(str(n), tuple(one)) for n, one in enumerate(addresses)]) or state
     if state.round is None:
         assert {tuple(sorted(runs.items())) for one in addresses for runs in one} == {
-            tuple(sorted(wanted(state).items()))
+            tuple(sorted(goal(state).items()))
         }
 
 

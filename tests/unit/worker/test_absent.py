@@ -9,7 +9,7 @@ from pathlib import Path
 from hedgerow.config import Settings
 from hedgerow.control import layout
 from hedgerow.control.ledger import AppState, Deploy, Ledger
-from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, fail, wanted
+from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, fail, goal
 from hedgerow.errors import LoadError
 from hedgerow.hosting.app import load_app
 from hedgerow.hosting.host import Host
@@ -41,7 +41,7 @@ def test_an_app_is_expected_from_its_round_on_until_it_is_removed(tmp_path: Path
     rolling = ledger.write(begin(ledger.read(), [release(tmp_path, "blog", "b1")]))
     assert found(apps) == {"/blog": "arrives"}
     assert not apps.look(), "nothing has changed"
-    ended = advance(rolling, [ReplicaView("r1", (wanted(rolling),))])
+    ended = advance(rolling, [ReplicaView("r1", (goal(rolling),))])
     assert ended is not None
     ledger.write(ended)
     assert found(apps) == {"/blog": "arrives"}, "a worker that drains may be asked when its round has ended"
@@ -89,7 +89,7 @@ def test_an_app_that_goes_is_not_expected_until_the_round_turns_back(tmp_path: P
     ledger.write(ledger.read().with_app("blog", AppState("b1")))
     going = ledger.write(begin(ledger.read(), [dataclasses.replace(passed, deploy=Deploy(""))]))
     assert found(apps) == {}
-    back = advance(going, [ReplicaView("r1", rejected=wanted(going))])
+    back = advance(going, [ReplicaView("r1", rejected=goal(going))])
     assert back is not None
     ledger.write(back)
     assert found(apps) == {"/blog": "arrives"}
