@@ -7,7 +7,6 @@ what is done next with the slots is decided in policy.py.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
@@ -22,8 +21,7 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from ..hosting.findings import Finding
-from . import client, events, policy, pools, records, releases
+from . import client, events, policy, pools, records, releases, told
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
@@ -140,7 +138,7 @@ class Deployer:
         """What the ledger wants now, after this replica's part in it."""
         draining = any(one.view.state == "draining" for one in (*seen, *own.values()))
         runs = tuple(self._runs(one, own) for one in seen)
-        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=_found(seen))
+        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=told.found(seen))
         others = [
             records.replica_view(record)
             for record in records.read_records(self.settings.state)
@@ -162,7 +160,7 @@ class Deployer:
         return self._faults.as_told(pools.runs(seen.view, {name: one.view for name, one in own.items()}))
 
     def _act(self, action: policy.Action) -> None:
-        log("info", type(action).__name__, **_told(action))
+        log("info", type(action).__name__, **_words(action))
         try:
             self._do(action)
         except ControlError as error:  # the next round sees how things are, and decides again
@@ -217,15 +215,12 @@ class Deployer:
         """The replica's record: at each change of state, and every two seconds."""
         front = processes.get("nginx")
         self._front_pid = front.pid if front else 0
-        every = [*seen, *own.values()]
-        states = [f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in every]
         wanted = self._wanted or Wanted()
-        folders, broken, found = self._deploys.folders, self._deploys.troubles | dict(wanted.broken), _found(seen)
-        states += [*folders, *broken, *found]  # who holds the lease may wait for us to miss a folder
+        folders, broken = self._deploys.folders, self._deploys.troubles | dict(wanted.broken)
+        states = [*told.states(seen, own), *folders, *broken]  # who holds the lease may wait for us to miss a folder
         if states == self._states and now - self._recorded < records.WRITTEN_EVERY_S:
             return
         self._states, self._recorded = states, now
-        entries = [entry for one in every for entry in one.plan.slots.values() if entry]
         self._record = {
             "replica": self.settings.replica,
             "time": time.time(),
@@ -237,10 +232,7 @@ class Deployer:
             "troubles": self._faults.troubles,
             "runs": [self._runs(one, own) for one in seen],
             **dict(zip(("refuses", "blamed", "reason"), self._faults.told, strict=True)),
-            "found": {name: dataclasses.asdict(finding) for name, finding in found.items()},
-            "addresses": [_address(one, processes) for one in seen],
-            "pools": [_address(one, processes) | {"app": _app_of(one)} for one in own.values()],
-            "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
+            **told.groups(seen, own, processes),
         }
         try:
             records.write_record(self.settings.state, self._record)
@@ -301,36 +293,7 @@ class Deployer:
                 client.post(slot_socket(run, path.stem, slot), "/leave")
 
 
-def _address(seen: Seen, processes: dict[str, ProcessInfo]) -> dict[str, Any]:
-    slots = {}
-    for slot in ("a", "b"):
-        info = processes.get(f"{seen.view.address}:{slot}")
-        if info and info.is_alive:
-            trouble = info.trouble if info.state == "BACKOFF" else ""
-            slots[slot] = {"process": info.state, "pid": info.pid, "trouble": trouble} | seen.workers.get(slot, {})
-    return {
-        "address": seen.view.address,
-        "active": seen.view.active,
-        "state": seen.view.state,
-        "ready": seen.view.current.ready or seen.view.other.ready,
-        "slots": slots,
-    }
-
-
-def _app_of(pool: Seen) -> str:
-    """The app that a pool is of; '' before it has a plan."""
-    contents = [entry.content for entry in pool.plan.slots.values() if entry]
-    return next((name for content in contents for name in content.apps), "")
-
-
-def _found(seen: list[Seen]) -> dict[str, Finding]:
-    """What the workers that serve have found of apps that share them."""
-    workers = [one.workers.get(one.view.active, {}) for one in seen]
-    apps = [app for told in workers for app in told.get("apps", ()) if app.get("findings")]
-    return {app["name"]: Finding(**app["findings"][0]) for app in apps}
-
-
-def _told(action: policy.Action) -> dict[str, Any]:
+def _words(action: policy.Action) -> dict[str, Any]:
     return {name: value for name, value in vars(action).items() if isinstance(value, str)}
 
 

@@ -1,0 +1,61 @@
+"""What a replica's record tells of its groups of processes: the addresses, and the pools. It decides nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..hosting.findings import Finding
+from .observe import Seen
+from .plan import SLOTS
+from .supervisor import ProcessInfo
+
+
+def states(addresses: Iterable[Seen], own: Mapping[str, Seen]) -> list[str]:
+    """Another list when something has happened of which others should hear at once."""
+    every = [*addresses, *own.values()]
+    return [
+        *(f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in every),
+        *found(addresses),
+    ]
+
+
+def groups(addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
+    """This part of the record."""
+    entries = [entry for one in (*addresses, *own.values()) for entry in one.plan.slots.values() if entry]
+    return {
+        "found": {name: dataclasses.asdict(finding) for name, finding in found(addresses).items()},
+        "addresses": [_group(one, processes) for one in addresses],
+        "pools": [_group(one, processes) | {"app": _app_of(one)} for one in own.values()],
+        "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
+    }
+
+
+def found(addresses: Iterable[Seen]) -> dict[str, Finding]:
+    """What the workers that serve have found of apps that share them."""
+    workers = [one.workers.get(one.view.active, {}) for one in addresses]
+    apps = [app for worker in workers for app in worker.get("apps", ()) if app.get("findings")]
+    return {app["name"]: Finding(**app["findings"][0]) for app in apps}
+
+
+def _app_of(pool: Seen) -> str:
+    """The app that a pool is of; '' before it has a plan."""
+    contents = [entry.content for entry in pool.plan.slots.values() if entry]
+    return next((name for content in contents for name in content.apps), "")
+
+
+def _group(seen: Seen, processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
+    slots = {}
+    for slot in SLOTS:
+        info = processes.get(f"{seen.view.address}:{slot}")
+        if info and info.is_alive:
+            trouble = info.trouble if info.state == "BACKOFF" else ""
+            slots[slot] = {"process": info.state, "pid": info.pid, "trouble": trouble} | seen.workers.get(slot, {})
+    return {
+        "address": seen.view.address,
+        "active": seen.view.active,
+        "state": seen.view.state,
+        "ready": seen.view.current.ready or seen.view.other.ready,
+        "slots": slots,
+    }

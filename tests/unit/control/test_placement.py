@@ -1,0 +1,78 @@
+"""The decision where an app runs: each cause, and which comes first."""
+
+from __future__ import annotations
+
+import pytest
+
+from hedgerow.control.placement import (
+    AUTO,
+    BESIDE_OTHERS,
+    OWN,
+    SHARED,
+    THREADS,
+    Asked,
+    Known,
+    Placement,
+    Tried,
+    first,
+    is_settled,
+    then,
+)
+from hedgerow.hosting.findings import NAMES, SHARED_STATE, Finding
+
+KEY = Finding(SHARED_STATE, "blog: it sets stripe.api_key, which all share")
+LOOK = Finding(NAMES, "blog: it looks for 'models'")
+
+# what is known, what the manifest asks for → pool and cause of what is tried first, and whether that is the last word
+FIRST = [
+    (Known(), Asked(), SHARED, "", False),
+    (Known(OWN), Asked(), OWN, "operator", True),
+    (Known(OWN), Asked(SHARED), OWN, "operator", True),
+    (Known(SHARED), Asked(OWN), SHARED, "", True),
+    (Known(SHARED, (KEY,)), Asked(), SHARED, "", True),
+    (Known(), Asked(OWN), OWN, "manifest", True),
+    (Known(), Asked(SHARED), SHARED, "", True),
+    (Known(AUTO, (KEY,)), Asked(SHARED), SHARED, "", True),
+    (Known(), Asked(isolation="strict"), OWN, "manifest", False),
+    (Known(), Asked(concurrency=THREADS), OWN, "manifest", False),
+    (Known(AUTO, (KEY, LOOK)), Asked(), OWN, SHARED_STATE, False),
+]
+
+
+@pytest.mark.parametrize(("known", "asked", "pool", "cause", "settled"), FIRST)
+def test_where_it_is_tried_first(known: Known, asked: Asked, pool: str, cause: str, settled: bool) -> None:
+    found = first("blog", known, asked)
+    assert (found.pool, found.cause) == (pool, cause)
+    assert found.reason.startswith("blog: ") if cause else not found.reason
+    assert is_settled(known, asked) == settled
+
+
+def test_threads_are_for_own_pools() -> None:
+    assert first("blog", Known(OWN), Asked(concurrency=THREADS)).concurrency == THREADS
+    assert first("blog", Known(SHARED), Asked(concurrency=THREADS)) == BESIDE_OTHERS
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "tried", "placement"),
+    [
+        (Known(), Asked(), Tried(), BESIDE_OTHERS),
+        (Known(), Asked(), Tried(found=[KEY, LOOK]), Placement(OWN, SHARED_STATE, KEY.sentence)),
+        (Known(), Asked(), Tried("it raises", [KEY]), Placement(OWN, SHARED_STATE, KEY.sentence)),
+        (
+            Known(),
+            Asked(),
+            Tried("blog.py line 1: KeyError"),
+            Placement(OWN, "load", "blog: it does not load beside others, and loads alone"),
+        ),
+        (Known(SHARED), Asked(), Tried(found=[KEY]), BESIDE_OTHERS),
+        (Known(), Asked(SHARED), Tried(found=[KEY]), BESIDE_OTHERS),
+    ],
+)
+def test_what_its_trial_shows(known: Known, asked: Asked, tried: Tried, placement: Placement) -> None:
+    assert then("blog", known, asked, tried) == placement
+
+
+def test_what_is_known_has_a_mark_that_changes_with_it() -> None:
+    marks = [Known().mark, Known(OWN).mark, Known(SHARED).mark, Known(AUTO, (KEY,)).mark, Known(AUTO, (KEY, LOOK)).mark]
+    assert len(set(marks)) == len(marks)
+    assert marks[0] == ""
