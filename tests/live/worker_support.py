@@ -50,9 +50,10 @@ class Worker:
         settings = {"RUN": run, "STATE": run, "REPLICA": "test", **options.pop("settings", {})}
         environ = os.environ | {f"HEDGEROW_{name}": str(value) for name, value in settings.items()}
         stdout = options.pop("stdout", None)
+        under: list[str] = options.pop("under", [])  # a command that runs another: valgrind
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hedgerow.worker", str(plan), slot],
+                [*under, sys.executable, "-m", "hedgerow.worker", str(plan), slot],
                 stdin=listener,
                 stdout=stdout or log,
                 stderr=log,
