@@ -20,7 +20,7 @@ DRIVER = Path(__file__).with_name("routing_driver.py")
 BAR = 0.05
 WHOLE_BAR = 0.02  # of all that a request costs; two runs differ by up to one per cent
 ROUTES = 200
-REQUESTS = 200
+REQUESTS = 500
 WARM = 20  # of each app: until the interpreter has settled on how it executes each line
 APPS = 200
 ASKED = "app099"
@@ -81,6 +81,7 @@ def test_routing_takes_the_same_instructions_with_one_app_and_with_200(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_whole_request_takes_the_same_instructions_with_one_app_and_with_200(tmp_path: Path) -> None:
     names = [f"app{n:03}" for n in range(APPS)]
     alone = instructions_a_request(tmp_path / "alone", [ASKED], [ASKED])
