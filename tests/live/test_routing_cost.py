@@ -18,7 +18,6 @@ from worker_support import receive, serving
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = Path(__file__).with_name("routing_driver.py")
 BAR = 0.05
-WHOLE_BAR = 0.02  # of all that a request costs; two runs differ by up to one per cent
 ROUTES = 200
 REQUESTS = 500
 WARM = 20  # of each app: until the interpreter has settled on how it executes each line
@@ -89,8 +88,8 @@ def test_a_whole_request_takes_the_same_instructions_with_one_app_and_with_200(t
     in_turn = instructions_a_request(tmp_path / "in_turn", names, names)
     print(f"a request: {alone:,.0f} instructions alone, {beside / alone - 1:+.2%} beside {APPS - 1} other apps")
     print(f"{in_turn / alone - 1:+.2%} when all are asked in turn")
-    assert abs(beside / alone - 1) <= WHOLE_BAR
-    assert abs(in_turn / alone - 1) <= WHOLE_BAR
+    assert abs(beside / alone - 1) <= BAR
+    assert abs(in_turn / alone - 1) <= BAR
 
 
 def instructions_a_request(folder: Path, names: list[str], asked: list[str]) -> float:

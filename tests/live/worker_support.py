@@ -59,10 +59,10 @@ class Worker:
                 stderr=log,
                 env=environ,
             )
-        self.wait_until_ready()
+        self.wait_until_ready(5 * DEADLINE_S if under else DEADLINE_S)
 
-    def wait_until_ready(self) -> None:
-        end = time.monotonic() + DEADLINE_S
+    def wait_until_ready(self, deadline_s: float = DEADLINE_S) -> None:
+        end = time.monotonic() + deadline_s
         while not self.control_path.exists():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, "the worker did not get ready"
