@@ -1,4 +1,4 @@
-"""The CPU time of a process tree, to the nanosecond.
+"""The CPU time of a process tree, to the nanosecond, and its memory.
 
 Each process has a clock of its own (clock_getcpuclockid(3)) that counts user and system time of all its threads, ended
 ones included. The times in /proc/PID/stat come in ticks of 10 ms; only what ended children have left is read there.
@@ -25,6 +25,28 @@ def tree_cpu_s(*roots: int) -> float:
             total += _process_cpu_s(pid) + _ended_children_cpu_s(pid)
             todo += children
     return total
+
+
+def tree_pss_bytes(*roots: int) -> int:
+    """The memory of these processes and their living descendants. A page that several processes have is divided among
+    them, so that the sum counts it once.
+    """
+    total, todo = 0, list(roots)
+    while todo:
+        pid = todo.pop()
+        total += _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+        todo += _children(pid)
+    return total
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory of one process, with all that it shares with others."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup"), "Rss:")
+
+
+def _kilobytes(file: Path, field: str) -> int:
+    (line,) = (line for line in file.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) * 1024
 
 
 def _process_cpu_s(pid: int) -> float:

@@ -1,4 +1,5 @@
-"""`make bench`: the CPU time that a request costs, ours beside the peers', in alternating rounds of one run.
+"""`make bench`: the CPU time that a request costs, ours beside the peers', in alternating rounds of one run; and the
+memory of many apps.
 
 CPU (user and system, of the whole process tree) is divided by the answers counted. Exit status 1 when a bar is missed.
 How it is measured, and what the bars are, stands in docs/benchmarks.md.
@@ -18,7 +19,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(1, str(HERE.parent / "peers"))
 
-import front  # noqa: E402  # beside us, as the other modules that are imported by their bare names
+import density  # noqa: E402  # beside us, as the other modules that are imported by their bare names
+import front  # noqa: E402
 import servers  # noqa: E402
 import tables  # noqa: E402
 from load import Shape  # noqa: E402
@@ -41,6 +43,7 @@ FRONT_PEERS = (servers.BJOERN, servers.GRANIAN, servers.GUNICORN_GEVENT)
 BARS = {"bjoern": 1.2, "Granian": 0.75, "gunicorn gevent": 0.12}
 FRONT_BARS = {front.FLOOR: 1.2}
 SHARE_OF_BEST = 0.9
+MODES = ("small", "front", "bodies", "density")
 
 SMALL = Shape("small")
 FRONT = Shape("small, through nginx")
@@ -127,6 +130,22 @@ class Bench:
         ]
         self._tell("bodies", tables.bodies(shapes, OURS), found)
 
+    def density(self) -> None:
+        """Memory: no rounds, since it does not vary. By our Python alone, so that all have the same Flask."""
+        with tempfile.TemporaryDirectory(dir=self.work) as path:
+            work = Path(path)
+            apps = density.make_apps(work / "apps", density.COUNT)
+            used = density.ours(self.python, apps, work)
+            some = {name: apps[name] for name in list(apps)[: density.STARTED]}
+            others = {
+                server.name: density.gunicorns(server, self.python, some, work / server.name)
+                for server in (density.DEFAULT, density.PRELOADED)
+            }
+        ratio = others[density.DEFAULT.name].of(density.COUNT) / used
+        text = f"{density.COUNT} Flask apps: memory of {density.DEFAULT.name}, one an app, against ours"
+        found = [Verdict(text, ratio, density.BAR, least=True)]
+        self._tell("density", tables.density(density.COUNT, OURS, used, others), found)
+
     def _with_ours(self, peers: Sequence[Server]) -> list[Server]:
         """Ours third: after fastwsgi and bjoern, before Granian and gunicorn gevent."""
         return [*peers[:2], HEDGEROW, *peers[2:]]
@@ -161,18 +180,18 @@ def _peers(text: str) -> list[Server]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="small,front,bodies", help="modes, comma-separated: small, front, bodies")
+    parser.add_argument("--only", default=",".join(MODES), help=f"modes, comma-separated: {', '.join(MODES)}")
     parser.add_argument("--peers", type=_peers, default=list(PEERS), help="comma-separated, as gunicorn-gevent")
     parser.add_argument("--python", type=Path, default=servers.OWN_PYTHON, help="the one that has hedgerow")
     parser.add_argument("--peers-python", type=Path, default=servers.PEERS_PYTHON, help="the one that has the peers")
-    parser.add_argument("--rounds", type=int, help="of every mode; else 9 of small and front, 4 of bodies")
+    parser.add_argument("--rounds", type=int, help="of every mode but density; else 9 of small and front, 4 of bodies")
     parser.add_argument("--seconds", type=float, help="of a measurement; else 1.2, 1.5 and 0.8")
     parser.add_argument("--write", action="store_true", help=f"the tables into {DOCUMENT.relative_to(HERE.parents[1])}")
     options = parser.parse_args()
     options.only = options.only.split(",")
-    if not set(options.only) <= {"small", "front", "bodies"}:
-        parser.error(f"--only {','.join(options.only)}: small, front, bodies")
-    if options.write and (options.peers != list(PEERS) or len(options.only) < 3):
+    if not set(options.only) <= set(MODES):
+        parser.error(f"--only {','.join(options.only)}: {', '.join(MODES)}")
+    if options.write and (options.peers != list(PEERS) or len(options.only) < len(MODES)):
         parser.error("--write: the document has all peers and all modes")
     return options
 
@@ -195,6 +214,9 @@ def main() -> int:
             "bodies": (bench.bodies, 4, 0.8),
         }
         for name in options.only:
+            if name == "density":
+                bench.density()
+                continue
             run, rounds, seconds = modes[name]
             run(options.rounds or rounds, options.seconds or seconds)
     verdicts = tables.verdicts(bench.verdicts)

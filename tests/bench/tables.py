@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from density import Gunicorns
 from rounds import Figures, Verdict, cpu_us, requests_per_s
 from servers import Server
 
@@ -99,6 +100,20 @@ def _mark(figures: Figures, name: str) -> str:
 def _note(figures: Figures) -> str:
     marked = any(samples[0].reopened for samples in figures.samples.values()) and not figures.shape.closes
     return "\n\n¹ closes the connection after each answer; the client opens a new one." if marked else ""
+
+
+def density(count: int, ours: str, our_bytes: int, others: Mapping[str, Gunicorns]) -> str:
+    """A row a server; what `count` apps take of each."""
+    rows = [[ours, str(count), _mb(our_bytes), "", _mb(our_bytes), ""]]
+    for name, one in others.items():
+        in_all = one.of(count)
+        row = [name, str(one.started), _mb(one.bytes), _mb(one.next_bytes), _mb(in_all), f"{in_all / our_bytes:.1f}"]
+        rows.append(row)
+    return _table(["", "apps started", "MB", "MB for one more", f"MB for {count}", f"this ÷ {ours}"], rows)
+
+
+def _mb(size: float) -> str:
+    return f"{size / 10**6:,.1f}"
 
 
 def verdicts(found: Iterable[Verdict]) -> str:

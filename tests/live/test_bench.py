@@ -198,7 +198,7 @@ def test_tables_are_written_between_their_markers_only(tmp_path: Path) -> None:
 
 def test_the_document_has_a_place_for_every_part() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    for part in ("setup", "small", "front", "bodies", "bars", "about"):
+    for part in ("setup", "small", "front", "bodies", "density", "bars", "about"):
         assert len(re.findall(f"<!-- /?{part} -->", text)) == 2, part
 
 

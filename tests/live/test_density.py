@@ -2,60 +2,70 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-from worker_support import serving
+import pytest
 
-COUNT = 200
+BENCH = Path(__file__).parents[1] / "bench"
+sys.path[1:1] = [str(BENCH), str(BENCH.with_name("peers"))]
+
+import density  # noqa: E402
+from meter import resident_bytes, tree_pss_bytes  # noqa: E402
+
 LIMIT_BYTES = 100 * 10**6
-
-APP = """
-from flask import Flask, jsonify, render_template
-
-import models
-from views import blueprint
-
-app = Flask(__name__)
-app.config.from_object("config")
-app.register_blueprint(blueprint)
+BLOCK_BYTES = 50 * 10**6
+PYTHON = Path(sys.executable)
 
 
-@app.route("/")
-def index():
-    return render_template("index.html", name=models.NAME, key=app.config["KEY"])
-"""
-VIEWS = """
-from flask import Blueprint, jsonify
-
-blueprint = Blueprint("views", __name__)
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return density.make_apps(tmp_path_factory.mktemp("apps"), density.COUNT)
 
 
-@blueprint.route("/late")
-def late():
-    import models  # at request time, when all others have been loaded since
-    return jsonify(name=models.NAME)
-"""
+@pytest.fixture(scope="module")
+def used(apps: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> int:
+    """The bytes of the worker, of which each app has answered as itself."""
+    return density.ours(PYTHON, apps, tmp_path_factory.mktemp("worker"))
 
 
-def make_app(folder: Path, name: str) -> Path:
-    (folder / "templates").mkdir(parents=True)
-    (folder / "app.py").write_text(APP)
-    (folder / "views.py").write_text(VIEWS)
-    (folder / "models.py").write_text(f"NAME = {name!r}\n")
-    (folder / "config.py").write_text(f"KEY = 'key of {name}'\n")
-    (folder / "templates" / "index.html").write_text("<p>{{ name }} has the {{ key }}</p>")
-    return folder
-
-
-def test_200_flask_apps_with_the_same_module_names_take_at_most_100_mb(tmp_path: Path) -> None:
-    apps = {f"app{n:03}": make_app(tmp_path / f"app{n:03}", f"app{n:03}") for n in range(COUNT)}
-    run = tmp_path / "run"
-    run.mkdir()
-    with serving(run, apps) as worker:
-        for _ in range(2):
-            for name in apps:
-                assert worker.ask(f"/{name}/")[1] == f"<p>{name} has the key of {name}</p>".encode()
-                assert f'"{name}"'.encode() in worker.ask(f"/{name}/late")[1]
-        used = worker.memory()
-    print(f"{COUNT} Flask apps in one worker: {used / 10**6:.1f} MB in all")
+def test_200_flask_apps_with_the_same_module_names_take_at_most_100_mb(used: int) -> None:
+    print(f"{density.COUNT} Flask apps in one worker: {used / 10**6:.1f} MB in all")
     assert used <= LIMIT_BYTES
+
+
+def test_the_same_apps_under_a_gunicorn_each_take_30_times_as_much(
+    used: int, apps: dict[str, Path], tmp_path: Path
+) -> None:
+    some = {name: apps[name] for name in list(apps)[: density.STARTED]}
+    theirs = density.gunicorns(density.DEFAULT, PYTHON, some, tmp_path)
+    ratio = theirs.of(density.COUNT) / used
+    print(
+        f"{theirs.started} gunicorns, one an app: {theirs.bytes / 10**6:.1f} MB, {theirs.next_bytes / 10**6:.1f} more"
+    )
+    print(f"{density.COUNT}: {theirs.of(density.COUNT) / 10**6:,.0f} MB, ours {used / 10**6:.1f}: ratio {ratio:.1f}")
+    assert ratio >= density.BAR
+
+
+HOLDER = f"""
+import mmap, os, sys
+held = mmap.mmap(-1, {BLOCK_BYTES})
+held.write(b"x" * {BLOCK_BYTES})
+child = os.fork()
+if not child:
+    sys.stdin.read()
+    os._exit(0)
+print("held", flush=True)
+sys.stdin.read()
+os.waitpid(child, 0)
+"""
+
+
+def test_the_meter_counts_a_page_that_a_tree_shares_once_and_a_resident_one_in_full() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        in_all, parent = tree_pss_bytes(process.pid), resident_bytes(process.pid)
+    assert BLOCK_BYTES < in_all < 1.5 * BLOCK_BYTES
+    assert BLOCK_BYTES < parent < 1.5 * BLOCK_BYTES

@@ -54,18 +54,19 @@ class Worker:
         settings = {"RUN": run, "STATE": run, "REPLICA": "test", **options.pop("settings", {})}
         environ = os.environ | {f"HEDGEROW_{name}": str(value) for name, value in settings.items()}
         stdout = options.pop("stdout", None)
+        under: list[str] = options.pop("under", [])  # a command that runs another: valgrind
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hedgerow.worker", str(plan), slot],
+                [*under, sys.executable, "-m", "hedgerow.worker", str(plan), slot],
                 stdin=listener,
                 stdout=stdout or log,
                 stderr=log,
                 env=environ,
             )
-        self.wait_until_ready()
+        self.wait_until_ready(5 * DEADLINE_S if under else DEADLINE_S)
 
-    def wait_until_ready(self) -> None:
-        end = time.monotonic() + DEADLINE_S
+    def wait_until_ready(self, deadline_s: float = DEADLINE_S) -> None:
+        end = time.monotonic() + deadline_s
         while not self.control_path.exists():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, "the worker did not get ready"
