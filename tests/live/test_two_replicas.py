@@ -15,7 +15,8 @@ from control_support import COUNTER, drop
 from hedgerow.config import Settings
 from hedgerow.control import candidates, deploys, ledger
 from hedgerow.control.deploys import Deploys
-from hedgerow.control.ledger import AppState, Ledger
+from hedgerow.control.entries import AppState
+from hedgerow.control.ledger import Ledger
 from hedgerow.control.orders import ROLLBACK, Orders
 from hedgerow.control.rounds import NOT_READY, ReplicaView
 

@@ -19,7 +19,7 @@ ALLOWED = {
     "hosting": {"errors", "config", "http", "pep3333"},
     "middleware": {"errors", "pep3333"},
     "control": {"errors", "config", "hosting", "__init__"},
-    # plan, ledger and layout are data that both sides of the control plane know; nothing else of control
+    # plan, entries, ledger and layout are data that both sides of the control plane know; nothing else of control
     "worker": {
         "errors",
         "config",
@@ -28,6 +28,7 @@ ALLOWED = {
         "hosting",
         "middleware",
         "control.plan",
+        "control.entries",
         "control.ledger",
         "control.layout",
     },

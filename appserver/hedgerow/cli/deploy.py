@@ -10,7 +10,8 @@ import click
 
 from ..config import Settings
 from ..control import layout, orders
-from ..control.ledger import ROLLBACK, AppState, Deploy, Ledger, State
+from ..control.entries import ROLLBACK, AppState, Deploy, State
+from ..control.ledger import Ledger
 from ..control.orders import Order, Orders
 from ..control.placement import AUTO, OWN, SHARED
 from ..control.records import read_records

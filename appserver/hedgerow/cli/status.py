@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from ..config import Settings
-from ..control.ledger import MOVE, Deploy, Ledger
+from ..control.entries import MOVE, Deploy
+from ..control.ledger import Ledger
 from ..control.records import read_records
 from ..errors import HedgerowError
 from .options import setting

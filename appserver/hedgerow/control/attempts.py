@@ -17,8 +17,8 @@ from ..errors import HedgerowError, UserError
 from ..hosting.manifest import read_manifest
 from . import layout, releases, secret_marks
 from .command import run_hook
+from .entries import MOVE, Deploy
 from .folders import mark
-from .ledger import MOVE, Deploy
 from .placement import BESIDE_OTHERS, NOTHING_KNOWN, Known, Placement
 from .placing import place
 from .step import Outcome

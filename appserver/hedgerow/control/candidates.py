@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from ..config import Settings
 from ..errors import UserError
 from .attempts import Attempt, Attempts
+from .entries import FAILED, LIVE, MOVE, AppState, State
 from .folders import Folders
-from .ledger import FAILED, LIVE, MOVE, AppState, State
 from .rounds import Passed
 
 LOOK_S = 2.0

@@ -14,15 +14,15 @@ from pathlib import Path
 from ..config import Settings
 from ..errors import HedgerowError
 from ..hosting.claims import claim, conflict
-from ..hosting.findings import Finding
 from ..hosting.mounts import Mount, mount_of
 from . import layout, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
 from .desk import Desk
-from .ledger import LEASE_S, LIVE, Deploy, Ledger, OutdatedError, Round, State, Version
+from .entries import LEASE_S, LIVE, Deploy, Round, State, Version
+from .ledger import Ledger, OutdatedError
+from .moves import Moves
 from .orders import Order, Orders
-from .placement import AUTO
 from .pools import App, Wanted
 from .rounds import Passed, ReplicaView
 from .step import Outcome
@@ -40,12 +40,12 @@ class Deploys:
         self._log = log
         self._ledger = Ledger(settings.state)
         self._candidates = Candidates(settings, log)
+        self._moves = Moves(self._candidates, log)
         self._orders = Orders(settings.state)
         self._desk = Desk(settings, self._candidates, self._orders)
         self._open: list[Order] = []
         self._mounts: dict[str, tuple[Path, Mount]] = {}  # by app, of which release
         self._elsewhere: set[str] = set()  # apps whose folders other replicas see
-        self._found: dict[str, Finding] = {}  # what replicas tell and the ledger does not know
         self._round = (0, 0.0)  # which one is under way, and since when by our clock
         self._began = time.monotonic()
         self.state = self._ledger.read()
@@ -124,10 +124,9 @@ class Deploys:
         """Look, and do what is ours to do. replicas: the live ones, this one among them. Raises LedgerError."""
         views = list(replicas)
         self._elsewhere = {name for view in views for name in view.folders if view.name != self._settings.replica}
-        self._found = {name: found for view in views for name, found in view.found.items()}
+        self._moves.hear(views)
         self._candidates.look()
         self.state = self._ledger.read()
-        self._found = {name: found for name, found in self._found.items() if self._is_news(name, found)}
         self._open = self._orders.open()
         try:
             if self._take_lease():
@@ -138,7 +137,7 @@ class Deploys:
     def _has_work(self) -> bool:
         here = self._candidates
         busy = self._open or self.state.round or here.under_way or here.news(self.state) or self._gone()
-        return bool(busy or self._unplaced() or self._found)
+        return bool(busy) or self._moves.are_pending(self.state)
 
     def _take_lease(self) -> bool:
         """Whether we hold it: it is taken when there is something to do, kept while there is, and then given back."""
@@ -163,12 +162,9 @@ class Deploys:
         for order in self._open:
             self._write(self._desk.prepared(order, self.state))
             self._desk.carry_out(order, self.state, any(view.draining for view in replicas))
-        for name, found in self._found.items():
-            self._log("error", f"{found.sentence}; it moves to a pool of its own", app=name, cause=found.cause)
-            self._change_app(name, found=(*self.state.app(name).found, found))
+        self._write(self._moves.note(self.state))
         here.start(self.state)
-        for name in self._unplaced():
-            here.move(self.state, name)
+        self._moves.start(self.state)
         for name in self._gone():
             self._remove(name)
         for attempt in here.ended():
@@ -190,20 +186,6 @@ class Deploys:
     def _gone(self) -> list[str]:
         return self._candidates.gone(self.state, self._elsewhere)
 
-    def _unplaced(self) -> list[str]:
-        """Apps that are to be tried in another pool."""
-        rolls = self.state.round.changes if self.state.round else {}
-        busy = {*rolls, *self._candidates.waiting}
-        apps = self.state.apps.items()
-        return [
-            name for name, app in apps if app.is_unplaced and name not in busy and not self._candidates.is_tried(name)
-        ]
-
-    def _is_news(self, name: str, found: Finding) -> bool:
-        """Whether an app that shares has been found to be such that it should not."""
-        app = self.state.app(name)
-        return bool(app.release) and not app.placement.is_own and app.wish == AUTO and found not in app.found
-
     def _remove(self, name: str) -> None:
         if self.state.app(name).release:
             self._candidates.wait(Passed(name, Deploy("", cause="removed", began=time.time())))
@@ -218,7 +200,7 @@ class Deploys:
         elif attempt.void and attempt.hook:
             self._change_app(name, hooking="")
         if attempt.moves:
-            self._take_move(attempt)
+            self._write(self._moves.settle(attempt, self.state))
         elif attempt.void:
             here.look_soon()
         elif not here.has_changed(attempt):
@@ -228,20 +210,6 @@ class Deploys:
             except HedgerowError:  # the ledger does not know of it: it has to come again
                 here.forget(name)
                 raise
-
-    def _take_move(self, attempt: Attempt) -> None:
-        """What has come of the trial of what is served in another pool."""
-        name, deploy, app = attempt.app, attempt.deploy(), self.state.app(attempt.app)
-        if deploy.release != app.release:
-            return  # another one is served by now, and was placed with what is known
-        if not attempt.outcome.ok:
-            self._log("error", f"{name} stays where it is: {deploy.reason}", app=name, traceback=deploy.traceback)
-            self._write(rounds.stay(self.state, name, deploy))
-        elif deploy.version.key == app.version.key:
-            self._write(rounds.stay(self.state, name))
-            self._change_app(name, placement=deploy.placement)
-        else:
-            self._candidates.wait(Passed(name, deploy))
 
     def _settle(self, attempt: Attempt) -> None:
         if not attempt.outcome.ok:

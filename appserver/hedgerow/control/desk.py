@@ -10,7 +10,7 @@ import time
 from ..config import Settings
 from . import layout, orders
 from .candidates import Candidates
-from .ledger import LIVE, ROLLBACK, AppState, Deploy, State
+from .entries import LIVE, ROLLBACK, AppState, Deploy, State
 from .orders import Order, Orders
 from .placement import AUTO
 from .rounds import Passed

@@ -16,23 +16,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from ..errors import HedgerowError
-from ..hosting.findings import Finding
-from .placement import AUTO, Known, Placement
+from .entries import State, from_json
 
-LEASE_S = 10.0
-KEPT_DEPLOYS = 10  # of each app
-KEPT_LIVE = 2
-KEPT_HOOKED = 100
 KEPT_NUMBERS = 50
 MAKING = ".new-"
-LIVE, FAILED, REVERTED = "live", "failed", "reverted"  # what becomes of a deploy
-ROLLBACK, MOVE = "rollback", "pool"  # causes of deploys; the latter changes only where a release runs
 _NAME = re.compile(r"([0-9]{10,})\.json")
 
 
@@ -42,169 +32,6 @@ class OutdatedError(HedgerowError):
 
 class LedgerError(HedgerowError):
     """The ledger cannot be read or written; the sentence names the file."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    """Who may change what is wanted. number: of the ledger's entry that gave it; until: Unix time in seconds."""
-
-    holder: str
-    number: int
-    until: float
-
-
-@dataclass(frozen=True)
-class Deploy:
-    """What became of one deploy. release, before: hashes, '' for none; outcome: `live`, `failed` or `reverted`, and ''
-    while it rolls; step, reason, traceback: of a failure; began: Unix time; steps: how long each took, in seconds;
-    number: of the ledger's entry that first told of it.
-    """
-
-    release: str
-    before: str = ""
-    cause: str = "folder"
-    outcome: str = ""
-    step: str = ""
-    reason: str = ""
-    traceback: str = ""
-    began: float = 0.0
-    steps: Mapping[str, float] = field(default_factory=dict)
-    number: int = 0
-    placement: Placement = Placement()
-
-    @property
-    def version(self) -> Version:
-        return Version(self.release, self.placement)
-
-
-class Version(NamedTuple):
-    """A release, and where it runs."""
-
-    release: str
-    placement: Placement = Placement()
-
-    @property
-    def key(self) -> str:
-        """What tells it from others: why it runs where it does, does not."""
-        return key(self.release, self.placement.pool, self.placement.concurrency, self.placement.environment)
-
-
-def key(release: str, pool: str, concurrency: str, environment: str) -> str:
-    """The release's own name while it shares the workers of the addresses."""
-    place = "/".join((pool, concurrency, environment))
-    return release if place == _SHARED or not release else f"{release}@{place}"
-
-
-_SHARED = f"{Placement.pool}/{Placement.concurrency}/"
-
-
-@dataclass(frozen=True)
-class AppState:
-    """One app. release: what is wanted, '' for none; placement: where it runs; refused: content that is not tried again
-    before `again` (Unix time), with 0 never by itself; hooking, hooked: the release whose hook was begun, and those
-    whose hooks have ended well, the newest first; deploys: the last ones, the newest first; wish: the pool that the
-    operator wants; found: why it should not share, noticed while it served; placed: the `mark` of
-    what was known when it was placed, or tried to be.
-    """
-
-    release: str = ""
-    placement: Placement = Placement()
-    wish: str = AUTO
-    found: tuple[Finding, ...] = ()
-    placed: str = ""
-    refused: str = ""
-    again: float = 0.0
-    hooking: str = ""
-    hooked: tuple[str, ...] = ()
-    deploys: tuple[Deploy, ...] = ()
-
-    @property
-    def version(self) -> Version:
-        """What is wanted of it."""
-        return Version(self.release, self.placement)
-
-    @property
-    def known(self) -> Known:
-        """What is known of it before a release is placed."""
-        return Known(self.wish, self.found)
-
-    @property
-    def is_unplaced(self) -> bool:
-        """Whether more is known by now of where it should run."""
-        return bool(self.release) and self.placed != self.known.mark
-
-    @property
-    def trouble(self) -> Deploy | None:
-        """The last deploy, if it came to nothing."""
-        return self.deploys[0] if self.deploys and self.deploys[0].outcome in (FAILED, REVERTED) else None
-
-    @property
-    def previous(self) -> str:
-        """What a rollback goes to: the last release that was live, other than the present one; '' for none."""
-        lived = [deploy.release for deploy in self.deploys if deploy.outcome == LIVE]
-        return next((release for release in lived if release not in ("", self.release)), "")
-
-    def with_hook(self, release: str, done: bool) -> AppState:
-        """Its hook has ended, well if done."""
-        hooked = (release, *(one for one in self.hooked if one != release))[:KEPT_HOOKED] if done else self.hooked
-        return dataclasses.replace(self, hooking="", hooked=hooked)
-
-    def with_deploy(self, deploy: Deploy, **changes: Any) -> AppState:
-        """Changed, and with one deploy more in its history, in which the newest alone keeps its traceback. Those that
-        lived last, and one that rolls, stay: many failures in a row must not take away what a rollback goes to. One
-        that is tried again takes the place of its last try.
-        """
-        again = self.trouble is not None and self.trouble.release == deploy.release
-        deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys[again:]))
-        lived = list({one.release: one for one in reversed(deploys) if one.outcome == LIVE}.values())[-KEPT_LIVE:]
-        rolls = [one for one in deploys if not one.outcome]
-        kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in (*lived, *rolls))
-        return dataclasses.replace(self, deploys=kept, **changes)
-
-
-@dataclass(frozen=True)
-class Round:
-    """One change of what all workers load. state: `rolling` or `reverting`; changes: app → what was wanted before, and
-    is now.
-    """
-
-    number: int
-    state: str
-    changes: Mapping[str, tuple[Version, Version]]
-
-
-@dataclass(frozen=True)
-class State:
-    """All that the ledger tells. number: of the entry; 0 and empty before the first."""
-
-    number: int = 0
-    lease: Lease | None = None
-    apps: Mapping[str, AppState] = field(default_factory=dict)
-    round: Round | None = None
-
-    def holds(self, holder: str, now: float) -> bool:
-        """Whether this holder has the lease now."""
-        return self.lease is not None and self.lease.holder == holder and now < self.lease.until
-
-    def is_free(self, now: float) -> bool:
-        """Whether anybody may take the lease: also when its end lies further off than any clock's fault but a jump."""
-        return self.lease is None or not self.lease.until - 2 * LEASE_S <= now < self.lease.until
-
-    def with_lease(self, holder: str, now: float) -> State:
-        """Taken, or kept for longer: who still holds it keeps its number."""
-        kept = self.lease if self.lease is not None and self.holds(holder, now) else None
-        number = kept.number if kept else self.number + 1
-        return dataclasses.replace(self, lease=Lease(holder, number, now + LEASE_S))
-
-    def app(self, name: str) -> AppState:
-        """What it tells of this app; empty if nothing."""
-        return self.apps.get(name, AppState())
-
-    def with_app(self, name: str, app: AppState) -> State:
-        return dataclasses.replace(self, apps=dict(self.apps) | {name: app})
-
-    def without_app(self, name: str) -> State:
-        return dataclasses.replace(self, apps={other: app for other, app in self.apps.items() if other != name})
 
 
 class Ledger:
@@ -228,7 +55,7 @@ class Ledger:
         for number in reversed(numbers):
             try:
                 told = json.loads(self._path(number).read_text("utf-8"))
-                self._last = dataclasses.replace(_from_json(told), number=numbers[-1])
+                self._last = dataclasses.replace(from_json(told), number=numbers[-1])
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FileNotFoundError):
                 continue
             except OSError as error:
@@ -298,40 +125,3 @@ class Ledger:
             for path in self.folder.glob(f"{MAKING}*"):
                 if path.stat().st_mtime < before:
                     path.unlink(missing_ok=True)
-
-
-def _from_json(told: Mapping[str, Any]) -> State:
-    lease, round = told["lease"], told["round"]
-    return State(
-        told["number"],
-        Lease(**_known(Lease, lease)) if lease else None,
-        {name: _app(app) for name, app in told["apps"].items()},
-        Round(round["number"], round["state"], {app: _change(told) for app, told in round["changes"].items()})
-        if round
-        else None,
-    )
-
-
-def _app(told: Mapping[str, Any]) -> AppState:
-    read = {
-        "deploys": tuple(Deploy(**_placed(Deploy, deploy)) for deploy in told["deploys"]),
-        "hooked": tuple(told["hooked"]),
-        "found": tuple(Finding(**one) for one in told.get("found", ())),
-    }
-    return AppState(**{**_placed(AppState, told), **read})
-
-
-def _placed(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
-    return _known(kind, told) | {"placement": Placement(**_known(Placement, told.get("placement", {})))}
-
-
-def _change(told: Any) -> tuple[Version, Version]:
-    """Of an entry that an earlier version has written, too."""
-    old, new = (Version(one) if isinstance(one, str) else Version(one[0], Placement(**one[1])) for one in told)
-    return old, new
-
-
-def _known(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what a newer version may have added."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    return {name: value for name, value in told.items() if name in names}

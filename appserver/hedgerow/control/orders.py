@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ledger import LIVE, ROLLBACK, AppState
+from .entries import LIVE, ROLLBACK, AppState
 from .plan import write_json
 
 DEPLOY, POOL = "deploy", "pool"

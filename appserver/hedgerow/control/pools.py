@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..hosting.mounts import Mount
-from .ledger import key
+from .entries import key
 from .placement import GREENLETS, OWN, SHARED, Placement
 from .plan import Content, Forward, pool_listener
 from .policy import Action, AddressView, Drain, Remove, Stop

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..hosting.findings import Finding
-from .ledger import FAILED, LIVE, MOVE, REVERTED, ROLLBACK, AppState, Deploy, Round, State, Version
+from .entries import FAILED, LIVE, MOVE, REVERTED, ROLLBACK, AppState, Deploy, Round, State, Version
 
 ROLLING, REVERTING = "rolling", "reverting"
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..control import layout
-from ..control.ledger import AppState, Deploy, Ledger, LedgerError
+from ..control.entries import AppState, Deploy
+from ..control.ledger import Ledger, LedgerError
 from ..errors import LoadError
 from ..hosting.app import HostedApp
 from ..hosting.claims import Claim, claim

@@ -18,7 +18,8 @@ import pytest
 from hedgerow.config import Settings
 from hedgerow.control import attempts, candidates, deploys, desk, layout, rounds
 from hedgerow.control.deploys import Deploys
-from hedgerow.control.ledger import AppState, Ledger, LedgerError, State
+from hedgerow.control.entries import AppState, State
+from hedgerow.control.ledger import Ledger, LedgerError
 from hedgerow.control.orders import Order, Orders
 from hedgerow.control.rounds import ReplicaView
 from hedgerow.errors import HedgerowError

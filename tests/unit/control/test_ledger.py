@@ -14,19 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hedgerow.control.ledger import (
-    KEPT_DEPLOYS,
-    KEPT_NUMBERS,
-    LEASE_S,
-    AppState,
-    Deploy,
-    Ledger,
-    LedgerError,
-    OutdatedError,
-    Round,
-    State,
-    Version,
-)
+from hedgerow.control.entries import KEPT_DEPLOYS, LEASE_S, AppState, Deploy, Round, State, Version
+from hedgerow.control.ledger import KEPT_NUMBERS, Ledger, LedgerError, OutdatedError
 from hedgerow.control.placement import Placement
 from hedgerow.hosting.findings import Finding
 
@@ -164,7 +153,8 @@ def test_failures_do_not_take_away_what_a_rollback_goes_to() -> None:
 
 COUNTER = """
 import sys, pathlib
-from hedgerow.control.ledger import AppState, Ledger, OutdatedError
+from hedgerow.control.entries import AppState
+from hedgerow.control.ledger import Ledger, OutdatedError
 ledger = Ledger(pathlib.Path(sys.argv[1]))
 done = 0
 while done < int(sys.argv[2]):

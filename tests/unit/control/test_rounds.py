@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from hedgerow.control.ledger import AppState, Deploy, State
+from hedgerow.control.entries import AppState, Deploy, State
 from hedgerow.control.rounds import NOT_READY, Passed, ReplicaView, advance, begin, fail, goal
 
 BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hedgerow.config import Settings
 from hedgerow.control import layout
-from hedgerow.control.ledger import AppState, Deploy, Ledger
+from hedgerow.control.entries import AppState, Deploy
+from hedgerow.control.ledger import Ledger
 from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, fail, goal
 from hedgerow.errors import LoadError
 from hedgerow.hosting.app import load_app
