@@ -24,7 +24,7 @@ class Answer:
     """
 
     __slots__ = (
-        "_blocks", "_chunked", "_head_bytes", "_is_head", "_lengthy", "_named", "_parser", "_reason", "_upgrade",
+        "_blocks", "_chunked", "_head_bytes", "_is_head", "_lengthy", "_parser", "_reason", "_upgrade",
         "begun", "cause", "complete", "head", "headers", "invited", "keep", "reason", "refused", "rest", "status",
     )  # fmt: skip
 
@@ -36,7 +36,6 @@ class Answer:
         self._reason = b""
         self._chunked = self._lengthy = False
         self._upgrade = ""
-        self._named: list[str] = []  # fields that Connection says are hop-by-hop
         self.begun = self.invited = self.head = self.complete = self.keep = False
         self.refused = False
         self.cause = "full"
@@ -94,7 +93,9 @@ class Answer:
         lower = key.lower()
         text = value.decode("latin-1")
         if lower in _HOP_BY_HOP:
-            self._take_hop(lower, text)
+            self._chunked = self._chunked or lower == "transfer-encoding"
+            if lower == "upgrade":
+                self._upgrade = text
             return
         if lower == "content-length":
             self._lengthy = True
@@ -103,14 +104,6 @@ class Answer:
         elif lower == "x-hedgerow-cause":
             self.cause = text
         self.headers.append((key, text))
-
-    def _take_hop(self, name: str, text: str) -> None:
-        if name == "transfer-encoding":
-            self._chunked = True
-        elif name == "connection":
-            self._named += [option.strip().lower() for option in text.split(",")]
-        elif name == "upgrade":
-            self._upgrade = text
 
     def on_headers_complete(self) -> None:
         if self.head:
@@ -123,8 +116,6 @@ class Answer:
             return
         self.status, self.reason = status, self._reason.decode("latin-1")
         self.head = True
-        if self._named:
-            self.headers = [pair for pair in self.headers if pair[0].lower() not in self._named]
         if status == SWITCHING:
             self.headers.append(("Upgrade", self._upgrade))
         self.keep = parser.should_keep_alive()
@@ -133,7 +124,6 @@ class Answer:
 
     def _forget(self) -> None:
         self.headers.clear()
-        self._named.clear()
         self._reason = b""
         self._chunked = self._lengthy = False
 
