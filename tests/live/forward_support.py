@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker_support import APPS, Worker, listening, listening_at
+from worker_support import APPS, DEADLINE_S, Worker, listening, listening_at
 
 POOLED = APPS / "pooled"
 FRONT = {"X-Request-Id": "f" * 32, "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for what must become true."""
+    end = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @dataclass
@@ -32,7 +41,9 @@ class Stack:
 
 def pool_worker(run: Path, listener: socket.socket, slot: str = "a", app: Path = POOLED, **options: Any) -> Worker:
     content = {"behind": True, "alone": True} | options.pop("content", {})
-    return Worker(run, {"pooled": app}, listener, slot, name=Path(listener.getsockname()).stem, content=content, **options)
+    return Worker(
+        run, {"pooled": app}, listener, slot, name=Path(listener.getsockname()).stem, content=content, **options
+    )
 
 
 @contextmanager

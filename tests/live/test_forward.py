@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import signal
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from forward_support import FRONT, Stack, forwarding, pool_worker
+from forward_support import FRONT, Stack, forwarding, until
 from worker_support import APPS, DEADLINE_S, receive
 
 GET = b"GET /pooled/%b HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,13 +19,6 @@ GET = b"GET /pooled/%b HTTP/1.1\r\nHost: x\r\n\r\n"
 def stack() -> Iterator[Stack]:
     with forwarding() as stack:
         yield stack
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_requests_are_sent_on_over_a_kept_connection(stack: Stack) -> None:
@@ -89,8 +78,9 @@ def differences(front: Any, path: str = "environ/a%20b/%E2%82%AC?q=1&r=%20", **o
 def test_the_environ_is_the_same(stack: Stack) -> None:
     """But for the id, which the worker makes where no front has."""
     headers = {
-        "X-Hedgerow-Round": "1", "X-Hedgerow-Front": "spoofed", "X-Forwarded-For": "1.2.3.4", "Connection": "keep-alive, te",
-        "Cookie": "a=1; b=2", "X-Odd--Name": "a, b", "Te": "trailers", "Content-Type": "text/x", "Expect": "100-continue",
+        "X-Hedgerow-Round": "1", "X-Hedgerow-Front": "spoofed", "X-Forwarded-For": "1.2.3.4", "Te": "trailers",
+        "Connection": "keep-alive, te", "Cookie": "a=1; b=2", "X-Odd--Name": "a, b", "Content-Type": "text/x",
+        "Expect": "100-continue",
     }  # fmt: skip
     ids = {"hedgerow.request_id", "HTTP_X_REQUEST_ID"}
     assert differences(stack.front, headers=headers).keys() == ids
@@ -122,3 +112,151 @@ def test_a_client_cannot_set_what_workers_tell_each_other(stack: Stack) -> None:
         told = json.loads(stack.front.ask(path, headers=spoofed)[1])
         assert (told["PATH_INFO"], told["REMOTE_ADDR"]) == ("/environ", "127.0.0.1")
         assert [key for key in told if "HEDGEROW" in key] == []
+
+
+def test_bodies_go_both_ways_while_they_come(stack: Stack) -> None:
+    """The answer's first byte is there before the body's last, in either framing; each piece when it is sent."""
+    for chunked in (True, False):
+        with stack.front.connect() as sock:
+            framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 12"
+            sock.sendall(b"POST /pooled/first HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + framing + b"\r\n\r\n")
+            receive(sock, b"begun\n")
+            for piece in (b"abcd", b"efgh", b"ijkl"):
+                sock.sendall(b"4\r\n" + piece + b"\r\n" if chunked else piece)
+                receive(sock, piece.upper())
+            if chunked:
+                sock.sendall(b"0\r\n\r\n")
+            assert receive(sock).endswith(b"0\r\n\r\n")
+
+
+def test_a_slow_answer_arrives_piece_by_piece_with_its_length(stack: Stack) -> None:
+    with stack.front.connect() as sock:
+        sock.sendall(b"POST /pooled/digits HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+        head = receive(sock, b"\r\n\r\n0")
+        assert b"Content-Length: 3\r\n" in head
+        assert b"chunked" not in head
+        for digit in (b"1", b"2"):
+            sock.sendall(b".")
+            assert receive(sock, 1) == digit
+
+
+@pytest.mark.parametrize("size", [0, 1, 8_000, 70_000, 300_000])
+def test_whole_bodies(stack: Stack, size: int) -> None:
+    data = bytes(n % 251 for n in range(size))
+    for body in (data, iter([data[:10], data[10:]] if size > 10 else [b"x" * size] if size else [])):
+        _, answer = stack.front.ask("/pooled/sink", "POST", body)
+        assert answer == str(size).encode()
+
+
+MIB = pytest.mark.parametrize("mebibytes", [24, pytest.param(100, marks=pytest.mark.slow)])
+
+
+@MIB
+def test_large_bodies_go_through_in_little_memory(stack: Stack, mebibytes: int) -> None:
+    """Both workers hold a block or two, whoever is slow."""
+    workers = (stack.front, stack.pool[0])
+    stack.front.ask("/pooled/source?2")
+    before = [worker.memory() for worker in workers]
+    peaks = before[:]
+
+    def note() -> None:
+        peaks[:] = map(max, peaks, [worker.memory() for worker in workers])
+
+    def blocks() -> Iterator[bytes]:
+        for _ in range(mebibytes):
+            yield bytes(2**20)
+            note()
+
+    _, body = stack.front.ask("/pooled/sink", "POST", blocks())
+    assert int(body) == mebibytes * 2**20
+    for query in (f"{mebibytes}", f"{mebibytes}&length"):
+        connection = http.client.HTTPConnection(*stack.front.address, timeout=DEADLINE_S)
+        connection.request("GET", f"/pooled/source?{query}")
+        answer, size = connection.getresponse(), 0
+        time.sleep(0.2)  # a client that takes nothing for a while
+        while block := answer.read(2**20):
+            size += len(block)
+            note()
+        connection.close()
+        assert size == mebibytes * 2**20
+        assert (answer.getheader("Content-Length") is not None) == ("length" in query)
+    growth = [(peak - first) / 2**20 for peak, first in zip(peaks, before, strict=True)]
+    print(f"{mebibytes} MiB each way: address +{growth[0]:.1f} MiB, pool +{growth[1]:.1f} MiB")
+    assert max(growth) < 8
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["status?200", "status?404", "status?204", "status?304", "fields", "digits"])
+def test_heads_are_those_of_an_app_of_its_own(stack: Stack, method: str, path: str) -> None:
+    """And a further request finds the connection in order."""
+    heads = []
+    for name in ("same", "pooled"):
+        answer, body = stack.front.ask(f"/{name}/{path}", method)
+        fields = sorted((key, value) for key, value in answer.getheaders() if key != "X-Request-Id")
+        heads.append(
+            (answer.status, answer.reason, [pair for pair in fields if pair[0] != "Date" or "1970" in pair[1]], body)
+        )
+        assert len([key for key, _ in answer.getheaders() if key == "X-Request-Id"]) == 1
+        assert len(answer.headers.get_all("Date")) == len(answer.headers.get_all("Server")) == 1
+    assert heads[0] == heads[1]
+    assert stack.front.ask("/pooled/status?200")[1] == b"a body"
+
+
+def test_a_client_of_http_1_0_gets_an_answer_without_chunks(stack: Stack) -> None:
+    with stack.front.connect() as sock:
+        sock.sendall(b"POST /pooled/digits HTTP/1.0\r\nContent-Length: 3\r\n\r\n...")
+        assert receive(sock).endswith(b"\r\n\r\n012")
+
+
+def test_the_invitation_is_the_pools(stack: Stack) -> None:
+    """A client that waits for 100 Continue gets it when the app reads, and not if it does not."""
+    head = b"POST /pooled/%b HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    with stack.front.connect() as sock:
+        sock.sendall(head % b"sink")
+        assert receive(sock, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(b"body")
+        assert receive(sock, b"\r\n\r\n4").startswith(b"HTTP/1.1 200 OK\r\n")
+    with stack.front.connect() as sock:
+        sock.sendall(head % b"ignore")
+        assert receive(sock, b"not read").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_interim_answers_of_the_pool_are_dropped(stack: Stack) -> None:
+    with stack.front.connect() as sock:
+        sock.sendall(GET % b"hints")
+        assert receive(sock, b"hinted").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.parametrize("query", [b"", b"?length"])
+def test_an_answer_that_breaks_off_reaches_the_client_broken(stack: Stack, query: bytes) -> None:
+    with stack.front.connect() as sock:
+        sock.sendall(GET % (b"midway" + query))
+        data = receive(sock, b"half of it")
+        with pytest.raises(ConnectionResetError):
+            data += receive(sock)
+        assert not data.endswith(b"0\r\n\r\n")
+    stack.front.lines("the pool of pooled: ")
+
+
+def test_an_app_that_raises_answers_500_with_the_id(stack: Stack) -> None:
+    answer, body = stack.front.ask("/pooled/raise", headers={"Accept": "application/json"})
+    assert (answer.status, json.loads(body)["request_id"]) == (500, answer.getheader("X-Request-Id"))
+    lines = stack.pool[0].lines("a pooled exception")
+    line = next(line for line in lines if "a pooled exception" in line.get("traceback", ""))
+    assert (line["app"], line["request_id"]) == ("pooled", answer.getheader("X-Request-Id"))
+
+
+@pytest.mark.parametrize("path", [b"wait", b"ask"])
+def test_the_app_learns_that_its_client_has_gone(stack: Stack, path: bytes) -> None:
+    with stack.front.connect() as sock:
+        sock.sendall(GET % path)
+        until(lambda: stack.front.status()["in_flight"] == 1)
+    until(lambda: path in stack.front.ask("/pooled/gone")[1])
+    until(lambda: stack.front.status()["in_flight"] == 0)
+
+
+def test_a_request_is_logged_once(stack: Stack) -> None:
+    stack.front.ask("/pooled/sink?logged")
+    lines = [line for line in stack.front.lines("sink?logged") if line.get("path") == "/pooled/sink?logged"]
+    assert [(line["app"], line["status"], line["kind"]) for line in lines] == [("pooled", 200, "access")]
+    assert [line for line in stack.pool[0].lines() if line["kind"] == "access"] == []

@@ -157,6 +157,8 @@ class Passage:
                 head.append(line + value)
         peer = ",".join((*job.peer, environ["SERVER_NAME"], environ["SERVER_PORT"]))
         head.append(f"{self._line}{job.mount}\r\nX-Hedgerow-Peer: {peer}")
+        if "HTTP_HOST" not in environ:  # of HTTP/1.0: we speak 1.1
+            head.append(f"Host: {environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
         if environ["hedgerow.front"]:
             head.append(f"X-Hedgerow-Front: {environ['hedgerow.front']}")
         body = b""

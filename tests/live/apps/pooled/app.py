@@ -41,7 +41,9 @@ def do_alone(environ, start_response):
 
 
 def do_environ(environ, start_response):
-    told = {key: value if isinstance(value, str | int | bool) else type(value).__name__ for key, value in environ.items()}
+    told = {
+        key: value if isinstance(value, str | int | bool) else type(value).__name__ for key, value in environ.items()
+    }
     return text(start_response, json.dumps(told))
 
 
@@ -92,7 +94,12 @@ def do_status(environ, start_response):
 def do_fields(environ, start_response):
     """Fields that are not all an app's to send, and its own Date and Server."""
     headers = [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Server", "mine"), ("X-Accel-Buffering", "no")]
-    headers += [("X-Accel-Redirect", "@refused"), ("X-Hedgerow-Cause", "mine"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    headers += [
+        ("X-Accel-Redirect", "@refused"),
+        ("X-Hedgerow-Cause", "mine"),
+        ("Set-Cookie", "a=1"),
+        ("Set-Cookie", "b=2"),
+    ]
     return text(start_response, "fields", "200 OK", *headers)
 
 
