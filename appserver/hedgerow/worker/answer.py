@@ -58,7 +58,9 @@ class Answer:
         except HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except HttpParserError as error:
-            raise BrokenOff(f"its answer is no HTTP: {error}") from None
+            self.keep = False
+            if not self.complete:  # else it is about what comes behind
+                raise BrokenOff(f"its answer is no HTTP: {error}") from None
         if not self.head and self._head_bytes > MAX_HEAD_BYTES:
             raise BrokenOff("the head of its answer is too large")
 

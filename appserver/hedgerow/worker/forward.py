@@ -1,6 +1,6 @@
 """Sends a request on to the pool that its app runs in: a WSGI application that stands for the app.
 
-What a pool's refusal or its end means to the client is decided here; how the bytes get there and back is `passage.py`'s.
+What a pool's refusal or end means to the client is decided here; how the bytes get there and back is `passage.py`'s.
 """
 
 from __future__ import annotations

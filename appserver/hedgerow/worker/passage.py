@@ -146,7 +146,7 @@ class Passage:
     # The request.
 
     def _first(self) -> bytes:
-        """The head, with the body if that is here."""
+        """The head, with what is here of the body."""
         job, environ = self.job, self._environ
         head = [f"{job.request.method} {job.request.target} HTTP/1.1"]
         for key, value in environ.items():
@@ -171,7 +171,12 @@ class Passage:
             head.append(f"Transfer-Encoding: {codings}, chunked" if codings else "Transfer-Encoding: chunked")
         if "HTTP_UPGRADE" in environ and "upgrade" in environ.get("HTTP_CONNECTION", "").lower():
             head.append(f"Connection: Upgrade\r\nUpgrade: {environ['HTTP_UPGRADE']}")
+        if not self._sent_all and job.connection.reader.buffer and not job.request.expects_continue:
+            body = self._framed(self._body.read1())
         return "\r\n".join((*head, "\r\n")).encode("latin-1") + body
+
+    def _framed(self, block: bytes) -> bytes:
+        return chunk(block) if self._chunked and block else block
 
     def _start_pump(self, upstream: Upstream) -> None:
         pump = self._pump = greenlet(self._pump_body, parent=get_hub())
@@ -179,11 +184,10 @@ class Passage:
 
     def _pump_body(self, upstream: Upstream) -> None:
         """In a greenlet of its own: the body goes on as it comes, while the answer may already be on its way."""
-        read, chunked = self._body.read1, self._chunked
         try:
-            while block := read():
-                upstream.send(chunk(block) if chunked else block)
-            if chunked:
+            while block := self._body.read1():
+                upstream.send(self._framed(block))
+            if self._chunked:
                 upstream.send(LAST_CHUNK)
             self._sent_all = True
         except UpstreamGone:
