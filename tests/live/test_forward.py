@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,7 +46,7 @@ def test_the_address_tells_that_it_sends_on(stack: Stack) -> None:
 
 
 def test_an_app_alone_has_a_process_of_its_own(stack: Stack) -> None:
-    _, body = stack.front.ask("/pooled/alone")
+    answer, body = stack.front.ask("/pooled/alone")
     place = str(APPS / "pooled")
     assert json.loads(body) == {
         "name": "app",
@@ -55,8 +59,9 @@ def test_an_app_alone_has_a_process_of_its_own(stack: Stack) -> None:
         "import": "builtins",
         "environ": "_Environ",
     }
-    lines = stack.pool[0].lines("printed alone")
-    assert [line["app"] for line in lines if line["message"] == "printed alone"] == ["pooled"]
+    lines = [line for line in stack.pool[0].lines("by a greenlet") if line["message"].startswith("printed")]
+    assert [line["message"] for line in lines] == ["printed alone", "printed by a greenlet"]
+    assert [(line["app"], line["request_id"]) for line in lines] == [("pooled", answer.getheader("X-Request-Id"))] * 2
 
 
 # What differs by intent: who serves, and what is between two hops only.
@@ -96,6 +101,12 @@ def test_behind_the_front_the_environ_is_the_same() -> None:
         facts = [told[key] for key in ("REMOTE_ADDR", "wsgi.url_scheme", "SERVER_PORT", "hedgerow.front")]
         assert facts == ["192.0.2.7", "https", "443", "nginx-1"]
         assert told["hedgerow.request_id"] == told["HTTP_X_REQUEST_ID"] == FRONT["X-Request-Id"]
+        with stack.front.connect() as sock:  # a front that closes its side waits for nothing: the way is free at once
+            sock.sendall(GET % b"sleep?5")
+            until(lambda: stack.pool[0].status()["in_flight"] == 1)
+            sock.shutdown(socket.SHUT_WR)
+            until(lambda: stack.front.status()["in_flight"] == 0)
+            assert stack.pool[0].status()["in_flight"] == 1
 
 
 @pytest.mark.parametrize("mount", ["/", "/a%20b/%C3%A9"])
@@ -255,8 +266,23 @@ def test_the_app_learns_that_its_client_has_gone(stack: Stack, path: bytes) -> N
     until(lambda: stack.front.status()["in_flight"] == 0)
 
 
+def test_a_client_that_has_only_said_all_gets_its_answer(stack: Stack) -> None:
+    with stack.front.connect() as sock:
+        sock.sendall(GET % b"sleep?0.2")
+        sock.shutdown(socket.SHUT_WR)
+        assert receive(sock).endswith(str(stack.pool[0].process.pid).encode())
+
+
 def test_a_request_is_logged_once(stack: Stack) -> None:
     stack.front.ask("/pooled/sink?logged")
     lines = [line for line in stack.front.lines("sink?logged") if line.get("path") == "/pooled/sink?logged"]
     assert [(line["app"], line["status"], line["kind"]) for line in lines] == [("pooled", 200, "access")]
     assert [line for line in stack.pool[0].lines() if line["kind"] == "access"] == []
+
+
+def test_what_the_hop_costs_is_measured() -> None:
+    program = Path(__file__).parents[1] / "bench" / "hop.py"
+    command = [sys.executable, str(program), "--rounds", "1", "--seconds", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
+    print(done.stdout)
+    assert done.stdout.count(" us, the hop ") == 3

@@ -77,6 +77,7 @@ class Forward:
 
     def tell(self, job: Job, error: BrokenOff) -> None:
         """Into the log: what the pool did."""
+        job.cause = "pool"
         request = job.request
         job.connection.server.log.tell("error", f"{request.method} {request.target}: the pool of {self.name}: {error}")
 

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 
+import gevent
 import helper  # beside it, by its plain name
 
 GONE = []
@@ -37,6 +38,7 @@ def do_alone(environ, start_response):
         "environ": type(os.environ).__name__,
     }
     print("printed alone")
+    gevent.spawn(print, "printed by a greenlet").join()
     return text(start_response, json.dumps(facts))
 
 
