@@ -21,6 +21,7 @@ cdef class RequestReader:
     cpdef bytes read_body(self)
     @cython.locals(head=bytes)
     cpdef Request next_request(self)
+    cpdef bytes take(self)
     cpdef close(self)
     @cython.locals(buffer=bytes, end=Py_ssize_t)
     cdef bytes _take_head(self)

@@ -107,6 +107,11 @@ class RequestReader:
             self._broken = (error.status, error.reason)
             raise
 
+    def take(self) -> bytes:
+        """All that has arrived, of a connection that speaks HTTP no more."""
+        data, self.buffer = self.buffer, b""
+        return data
+
     def close(self) -> None:
         """Forget what has arrived."""
         self.buffer = b""

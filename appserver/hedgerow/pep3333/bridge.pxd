@@ -22,7 +22,7 @@ cdef class Exchange:
     cdef readonly Py_ssize_t sent_bytes
     cdef readonly str status
 
-    cpdef switch(self, headers)
+    cpdef switch(self, bytes answer)
     cpdef add_own(self, tuple lines)
     cpdef run(self, app, dict environ)
     cdef _send_blocks(self, blocks)

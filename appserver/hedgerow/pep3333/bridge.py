@@ -11,18 +11,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from ..http.request import Request
-from ..http.response import (
-    CHUNKED,
-    LAST_CHUNK,
-    LENGTH,
-    NONE,
-    Headers,
-    ResponseHead,
-    chunk,
-    early_hints,
-    exact,
-    switching_protocols,
-)
+from ..http.response import CHUNKED, LAST_CHUNK, LENGTH, NONE, Headers, ResponseHead, chunk, early_hints, exact
 from .environ import Environ, FileWrapper
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -176,11 +165,13 @@ class Exchange:
         """
         return self._over or self._client.gone()
 
-    def switch(self, headers: Headers) -> None:
-        """Answer 101: from now on the connection is not HTTP's but the caller's, until the app's call has ended."""
+    def switch(self, answer: bytes) -> None:
+        """Send a whole 101 answer: from now on the connection is not HTTP's but the caller's, until the app's call has
+        ended.
+        """
         if self.head is not None or self._over:
             raise AppError("the answer has begun")
-        self._client.send(switching_protocols(headers))
+        self._client.send(answer)
         self._switched = self.complete = True
         self.status = "101 Switching Protocols"
 

@@ -24,7 +24,7 @@ class Answer:
     """
 
     __slots__ = (
-        "_blocks", "_chunked", "_head_bytes", "_is_head", "_lengthy", "_named", "_parser", "_reason", "_upgrade",
+        "_blocks", "_chunked", "_head_bytes", "_is_head", "_lengthy", "_parser", "_reason", "_upgrade",
         "begun", "cause", "complete", "head", "headers", "invited", "keep", "reason", "refused", "rest", "status",
     )  # fmt: skip
 
@@ -36,7 +36,6 @@ class Answer:
         self._reason = b""
         self._chunked = self._lengthy = False
         self._upgrade = ""
-        self._named: list[str] = []  # fields that Connection says are hop-by-hop
         self.begun = self.invited = self.head = self.complete = self.keep = False
         self.refused = False
         self.cause = "full"
@@ -59,7 +58,9 @@ class Answer:
         except HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except HttpParserError as error:
-            raise BrokenOff(f"its answer is no HTTP: {error}") from None
+            self.keep = False
+            if not self.complete:  # else it is about what comes behind
+                raise BrokenOff(f"its answer is no HTTP: {error}") from None
         if not self.head and self._head_bytes > MAX_HEAD_BYTES:
             raise BrokenOff("the head of its answer is too large")
 
@@ -94,7 +95,9 @@ class Answer:
         lower = key.lower()
         text = value.decode("latin-1")
         if lower in _HOP_BY_HOP:
-            self._take_hop(lower, text)
+            self._chunked = self._chunked or lower == "transfer-encoding"
+            if lower == "upgrade":
+                self._upgrade = text
             return
         if lower == "content-length":
             self._lengthy = True
@@ -103,14 +106,6 @@ class Answer:
         elif lower == "x-hedgerow-cause":
             self.cause = text
         self.headers.append((key, text))
-
-    def _take_hop(self, name: str, text: str) -> None:
-        if name == "transfer-encoding":
-            self._chunked = True
-        elif name == "connection":
-            self._named += [option.strip().lower() for option in text.split(",")]
-        elif name == "upgrade":
-            self._upgrade = text
 
     def on_headers_complete(self) -> None:
         if self.head:
@@ -123,8 +118,6 @@ class Answer:
             return
         self.status, self.reason = status, self._reason.decode("latin-1")
         self.head = True
-        if self._named:
-            self.headers = [pair for pair in self.headers if pair[0].lower() not in self._named]
         if status == SWITCHING:
             self.headers.append(("Upgrade", self._upgrade))
         self.keep = parser.should_keep_alive()
@@ -133,7 +126,6 @@ class Answer:
 
     def _forget(self) -> None:
         self.headers.clear()
-        self._named.clear()
         self._reason = b""
         self._chunked = self._lengthy = False
 

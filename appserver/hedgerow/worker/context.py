@@ -30,14 +30,19 @@ class CarryingGreenlet(_Greenlet):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if current_app.get() is not None:
+        if _is_of_an_app():
             self.gr_context = inherited()
+
+
+def _is_of_an_app() -> bool:
+    """Whether an app is running; one that is alone has no space."""
+    return current_app.get() is not None or request_id.get() != ""
 
 
 def spawn_raw(function: Callable[..., object], *args: Any, **kwargs: Any) -> greenlet:
     """`gevent.spawn_raw`, carrying app and request."""
     started: greenlet = _spawn_raw(function, *args, **kwargs)
-    if current_app.get() is not None:
+    if _is_of_an_app():
         started.gr_context = inherited()
     return started
 

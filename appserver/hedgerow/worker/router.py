@@ -98,14 +98,14 @@ class Router:
 
     def _take(self, job: Job, name: str, mount: str, peer: str) -> None:
         """A request that another worker has sent on: who its client is, and the app."""
-        fields = job.request.fields
-        address, port, fields["SERVER_NAME"], fields["SERVER_PORT"] = peer.split(",")
-        job.peer = (address, port)
         app = self._behind.get(name)
         if app is None:
             self._refuse(job, RefusedError("starting"))
-        else:
-            self._enter(job, split(app, job.path_info, mount))
+            return
+        fields = job.request.fields
+        address, port, fields["SERVER_NAME"], fields["SERVER_PORT"] = peer.split(",")
+        job.peer = (address, port)
+        self._enter(job, split(app, job.path_info, mount))
 
     def _aim(self, job: Job) -> None:
         """Choose the job's target: an app that lets it in, or a page of ours."""

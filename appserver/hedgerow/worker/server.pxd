@@ -9,6 +9,7 @@ cdef class Server:
     cdef readonly object listener
     cdef readonly dict environ
     cdef readonly object settings
+    cdef readonly bint behind
     cdef public bint draining
     cdef readonly AccessLog access
     cdef readonly set connections

@@ -29,7 +29,9 @@ MIN_SWEEP_S = 0.05
 
 
 class Server:
-    """See the module's docstring. listener: a bound, listening, non-blocking socket that outlives us."""
+    """See the module's docstring. listener: a bound, listening, non-blocking socket that outlives us; behind: the
+    clients are other workers of ours.
+    """
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Server:
         log: LogQueue,
         streams: Streams,
         access_log: bool,
+        behind: bool = False,
     ) -> None:
         self.hub = get_hub()
         self.log = log
@@ -47,6 +50,7 @@ class Server:
         self.environ = environ
         self.settings = settings
         self.draining = False
+        self.behind = behind
         self.access = AccessLog(log, streams, access_log)
         self.connections: set[Connection] = set()
         self._router = router

@@ -7,8 +7,10 @@ until when, and the server's sweep ends it. What this file must not know: heads,
 from __future__ import annotations
 
 import _socket
+import contextlib
 import time
 from collections.abc import Callable
+from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 import gevent
@@ -133,7 +135,7 @@ class Transfer:
 
     def gone(self) -> bool:
         """Whether the client has closed its end; asked by apps that would rather not work in vain."""
-        return self.closed or self._torn or has_gone(self._sock)
+        return self.closed or self._torn or has_gone(self._sock, self.server.behind)
 
     def watch_end(self, callback: Callable[[], object]) -> None:
         """During this request: callback is called in the hub when the client has closed its side."""
@@ -226,11 +228,29 @@ class Transfer:
                 raise self._body_error(400, "The body ended early.")
             if self._reading is not None:
                 raise RuntimeError("two greenlets read the body of one request")
-            self._wait_for_body()
+            self._wait_to_read(min(time.time() + self.server.settings.body_idle_timeout_s, self._body_until))
 
-    def _wait_for_body(self) -> None:
+    def receive(self, idle_s: float) -> bytes:
+        """What comes on a connection that was switched to another protocol; b"" when the client has closed its side.
+
+        Raises BodyError when nothing comes for so long, ClientGone when the connection is closed.
+        """
+        while True:
+            data = self.reader.take()
+            if data or (self._eof and not self.closed):
+                return data
+            if self.closed:
+                raise ClientGone("the connection is closed")
+            self._wait_to_read(time.time() + idle_s)
+
+    def end_sending(self) -> None:
+        """Close our half of a connection that was switched."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(SHUT_WR)
+
+    def _wait_to_read(self, until: float) -> None:
         self._resume()
-        self._read_until = min(time.time() + self.server.settings.body_idle_timeout_s, self._body_until)
+        self._read_until = until
         self._reading = current = getcurrent()
         self.until = 0.0
         try:

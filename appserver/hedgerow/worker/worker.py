@@ -97,7 +97,7 @@ class Worker:
         router = Router(host, settings, ledger, behind)
         router.look()
         access_log = settings.access_log and not behind
-        self._server = Server(listener, environ, router, settings, self._log, self._streams, access_log)
+        self._server = Server(listener, environ, router, settings, self._log, self._streams, access_log, behind)
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look at it again
         listener.listen(BACKLOG)  # brings a listener back that a leaving worker has shut down

@@ -89,3 +89,25 @@ def test_a_long_line_and_many_short_ones_are_not_copied_over_and_over() -> None:
     assert len(make_input(b"x" * 100_000_000, 16_384).readline()) == 100_000_000
     assert sum(1 for _ in make_input(b"\n" * 1_000_000, 1_000_000)) == 1_000_000
     assert time.process_time() - started < 10
+
+
+@given(st.lists(st.binary(min_size=1, max_size=9), max_size=9), st.lists(st.integers(-1, 12), max_size=12))
+def test_read1_gives_what_is_there_and_loses_nothing(blocks: list[bytes], sizes: list[int]) -> None:
+    """It asks for more only when nothing is left of what came before."""
+    asked: list[bytes] = []
+    rest = iter(blocks)
+
+    def more() -> bytes:
+        block = next(rest, b"")
+        asked.append(block)
+        return block
+
+    body, got = BodyInput(more), b""
+    for size in sizes:
+        had = b"".join(asked)[len(got) :]
+        count = len(asked)
+        piece = body.read1(size)
+        assert len(asked) == count + (not had and b"" not in asked[:count])
+        assert piece == b"".join(asked)[len(got) :][: size if size >= 0 else None]
+        got += piece
+    assert got + body.read() == b"".join(blocks)
