@@ -80,11 +80,17 @@ def _start(which: str, words: list[str], environ: Mapping[str, str]) -> Child:
     name = next((word for word in words if "=" not in word), words[0])
     if shutil.which(str(place / name) if "/" in name else name, path=environ["PATH"]) is None:
         raise StepFailed(f"{which}: there is no command {name!r}")
-    # The app's modules are for the command alone: an app with a signal.py must not be what ties it to us.
+    return Child(*apart(words, environ), place)
+
+
+def apart(words: list[str], environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment for what ties it to us. The app's modules are for the command alone: an app with
+    a signal.py must not be what ties it.
+    """
     ours = {key: value for key, value in environ.items() if key != "PYTHONPATH"}
     if path := os.environ.get("PYTHONPATH"):
         ours["PYTHONPATH"] = path
-    return Child(["env", f"PYTHONPATH={environ['PYTHONPATH']}", *words], ours, place)
+    return ["env", f"PYTHONPATH={environ['PYTHONPATH']}", *words], ours
 
 
 def run_hook(

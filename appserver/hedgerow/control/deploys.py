@@ -14,8 +14,7 @@ from pathlib import Path
 from ..config import Settings
 from ..errors import HedgerowError
 from ..hosting.claims import claim, conflict
-from ..hosting.mounts import Mount, mount_of
-from . import layout, rounds
+from . import layout, pools, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
 from .desk import Desk
@@ -44,7 +43,7 @@ class Deploys:
         self._orders = Orders(settings.state)
         self._desk = Desk(settings, self._candidates, self._orders)
         self._open: list[Order] = []
-        self._mounts: dict[str, tuple[Path, Mount]] = {}  # by app, of which release
+        self._apps: dict[str, App] = {}
         self._elsewhere: set[str] = set()  # apps whose folders other replicas see
         self._round = (0, 0.0)  # which one is under way, and since when by our clock
         self._began = time.monotonic()
@@ -61,15 +60,12 @@ class Deploys:
         return Wanted({name: self._app(name, version) for name, version in sorted(found.items())})
 
     def _app(self, name: str, version: Version) -> App:
-        code = layout.code(self._settings.state, name, version.release)
-        return App(str(code), self._mount(name, code), version.placement)
-
-    def _mount(self, name: str, code: Path) -> Mount:
         """A release never changes, so its manifest is read once."""
-        if self._mounts.get(name, ("",))[0] != code:
-            claimed = claim(name, code)
-            self._mounts[name] = code, claimed.mount if claimed else mount_of(name, None, None)
-        return self._mounts[name][1]
+        code = layout.code(self._settings.state, name, version.release)
+        known = self._apps.get(name)
+        if known is None or (known.code, known.placement) != (str(code), version.placement):
+            known = self._apps[name] = pools.app(name, code, version.placement)
+        return known
 
     @property
     def troubles(self) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""The deployer's own control socket: `GET /status`, served by a thread, so that it answers while the deployer waits."""
+"""A control socket of what is no worker: `GET /status`, served by a thread, so that it answers while the rest waits,
+and what is told by POST.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +13,27 @@ from pathlib import Path
 from typing import Any
 
 
-def serve_status(path: Path, status: Callable[[], dict[str, Any]]) -> None:
-    """Answers on `path` until the process ends."""
+def serve_status(
+    path: Path, status: Callable[[], dict[str, Any]], hear: Callable[[str], bool] = lambda target: False
+) -> None:
+    """Answers on `path` until the process ends. hear: called with what is posted; whether that was understood."""
     path.unlink(missing_ok=True)
 
     class Handler(BaseHTTPRequestHandler):
         """One request; names and methods are http.server's."""
 
         def do_GET(self) -> None:
-            found = self.path == "/status"
-            body = json.dumps(status() if found else {"error": f"no GET {self.path}"}).encode()
-            self.send_response(200 if found else 404)
+            self._answer(200, status()) if self.path == "/status" else self._unknown()
+
+        def do_POST(self) -> None:
+            self._answer(202, {}) if hear(self.path) else self._unknown()
+
+        def _unknown(self) -> None:
+            self._answer(404, {"error": f"no {self.command} {self.path}"})
+
+        def _answer(self, code: int, told: dict[str, Any]) -> None:
+            body = json.dumps(told).encode()
+            self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

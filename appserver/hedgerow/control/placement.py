@@ -57,6 +57,7 @@ class Asked:
     pool: str = AUTO
     isolation: str = ""
     concurrency: str = AUTO
+    run: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def then(app: str, known: Known, asked: Asked, tried: Tried) -> Placement:
 
 
 def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
+    if asked.run:
+        return "run", f"{app}: it brings a server of its own"
     if known.wish != AUTO:
         return ("operator", f"{app}: `hedgerow pool {app} own` was ordered") if known.wish == OWN else None
     if asked.pool != AUTO:

@@ -47,7 +47,7 @@ def place(
 
 
 def _asked(manifest: Manifest) -> Asked:
-    return Asked(manifest.pool, manifest.isolation, manifest.concurrency)
+    return Asked(manifest.pool, manifest.isolation, manifest.concurrency, manifest.run is not None)
 
 
 def _sum(*outcomes: Outcome) -> dict[str, float]:

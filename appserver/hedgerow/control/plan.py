@@ -25,11 +25,14 @@ class PlanError(HedgerowError):
 
 @dataclass(frozen=True)
 class Forward:
-    """An app that runs in a pool: where it is mounted, and the unix sockets of the pool's processes."""
+    """An app that runs in a pool: where it is mounted, and the unix sockets of the pool's processes. ours: they are
+    workers of ours; else a server that the app brings.
+    """
 
     path: str
-    host: str | None
+    host: str
     sockets: tuple[str, ...]
+    ours: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,16 @@ class Entry:
         known = {f.name for f in dataclasses.fields(Content)} | {"generation"}
         if strange := set(told) - known:
             raise ValueError(f"unknown key {sorted(strange)[0]!r}")
-        content = {key: value for key, value in told.items() if key != "generation"}
-        tables = [content.setdefault(key, {}) for key in ("apps", "broken", "forwards")]
-        if not isinstance(told["generation"], int) or not all(isinstance(table, dict) for table in tables):
-            raise ValueError("generation is no number, or apps, broken or forwards is no table")
-        forwards = (
-            {name: Forward(one["path"], one["host"], tuple(one["sockets"])) for name, one in told["forwards"].items()}
-            if "forwards" in told
-            else {}
-        )
-        return cls(told["generation"], Content(**(content | {"forwards": forwards})))
+        content = {"apps": {}, "broken": {}, "forwards": {}} | told
+        if not isinstance(content.pop("generation"), int):
+            raise ValueError("generation is no number")
+        if not all(isinstance(content[key], dict) for key in ("apps", "broken", "forwards")):
+            raise ValueError("apps, broken or forwards is no table")
+        content["forwards"] = {
+            name: Forward(one["path"], one["host"], tuple(one["sockets"]), one["ours"])
+            for name, one in content["forwards"].items()
+        }
+        return cls(told["generation"], Content(**content))
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,11 @@ def slot_socket(run: Path, address: str, slot: str) -> Path:
 def pool_listener(run: Path, pool: str) -> Path:
     """Where a pool's processes hear what the addresses' workers send on."""
     return run / f"{pool}.http"
+
+
+def pool_link(run: Path, pool: str) -> Path:
+    """The same for a server that is not ours: it leads to the socket of the slot that was ready last."""
+    return run / f"{pool}.run"
 
 
 def importing_file(run: Path, address: str, slot: str) -> Path:

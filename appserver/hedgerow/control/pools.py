@@ -3,7 +3,8 @@
     wanted → one content for all addresses (the apps that share, and where the others are sent)
            → one content for each own pool
 
-Pure: no files, no processes. How a group gets there is for policy.py, which knows no apps' placements.
+No processes; of files only the manifests of releases. How a group gets there is for policy.py, which knows no
+placements.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..hosting.mounts import Mount
+from ..errors import UserError
+from ..hosting.manifest import Manifest, read_manifest
+from ..hosting.mounts import Mount, mount_of
 from .entries import key
-from .placement import GREENLETS, OWN, SHARED, Placement
-from .plan import Content, Forward, pool_listener
+from .placement import BESIDE_OTHERS, GREENLETS, OWN, SHARED, Placement
+from .plan import Content, Forward, pool_link, pool_listener
 from .policy import Action, AddressView, Drain, Remove, Stop
 from .rounds import NOT_READY, Releases
 
@@ -27,11 +30,14 @@ _NAME = re.compile(r"p[0-9a-f]{10}")
 
 @dataclass(frozen=True)
 class App:
-    """What a replica is to run of one app. code: where the release lies; mount: where it answers."""
+    """What a replica is to run of one app. code: where the release lies; mount: where it answers; run: the command that
+    is its server.
+    """
 
     code: str
     mount: Mount
-    placement: Placement = Placement()
+    placement: Placement = BESIDE_OTHERS
+    run: str = ""
 
     @property
     def key(self) -> str:
@@ -51,6 +57,15 @@ class Wanted:
         return {name: app.key for name, app in self.apps.items()}
 
 
+def app(name: str, code: Path, placement: Placement) -> App:
+    """Of the release in `code`, as its manifest says."""
+    try:
+        manifest = read_manifest(code)
+    except UserError:  # the worker will tell
+        manifest = Manifest()
+    return App(str(code), mount_of(name, manifest.mount, manifest.host), placement, manifest.run or "")
+
+
 def name_of(app: str) -> str:
     """The name of an app's own pool: short, since it is a part of sockets' paths."""
     return "p" + hashlib.sha256(app.encode("utf-8", "surrogateescape")).hexdigest()[:10]
@@ -65,11 +80,13 @@ def groups(processes: Iterable[str]) -> list[str]:
 def of_addresses(wanted: Wanted, run: Path) -> Content:
     """What each address loads."""
     shared = {name: app.code for name, app in wanted.apps.items() if not app.placement.is_own}
-    own = {name: app.mount for name, app in wanted.apps.items() if app.placement.is_own}
-    forwards = {
-        name: Forward(mount.path, mount.host, (str(pool_listener(run, name_of(name))),)) for name, mount in own.items()
-    }
+    forwards = {name: _forward(name, app, run) for name, app in wanted.apps.items() if app.placement.is_own}
     return Content(shared, dict(wanted.broken), forwards=forwards)
+
+
+def _forward(name: str, app: App, run: Path) -> Forward:
+    socket = pool_link(run, name_of(name)) if app.run else pool_listener(run, name_of(name))
+    return Forward(app.mount.path, app.mount.host, (str(socket),), ours=not app.run)
 
 
 def of_pools(wanted: Wanted) -> dict[str, Content]:
@@ -78,14 +95,15 @@ def of_pools(wanted: Wanted) -> dict[str, Content]:
 
 
 def _own(name: str, app: App) -> Content:
-    return dataclasses.replace(trial_content(name, Path(app.code), app.placement), behind=True)
+    return dataclasses.replace(trial_content(name, Path(app.code), app.placement, app.run), behind=True)
 
 
-def trial_content(name: str, code: Path, placement: Placement) -> Content:
+def trial_content(name: str, code: Path, placement: Placement, run: str = "") -> Content:
     """What the worker of a trial loads: it differs from that of a pool in who asks."""
     concurrency = "" if placement.concurrency == GREENLETS else placement.concurrency
     alone = placement.is_own
-    return Content({name: str(code)}, alone=alone, concurrency=concurrency, environment=placement.environment)
+    environment = placement.environment
+    return Content({name: str(code)}, alone=alone, concurrency=concurrency, environment=environment, run=run)
 
 
 def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:

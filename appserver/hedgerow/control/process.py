@@ -12,12 +12,14 @@ little: it runs for each start of each process.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import resource
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 # Each connection is a descriptor. supervisord keeps a low limit: it closes every possible one in each child.
@@ -49,6 +51,8 @@ def main(argv: list[str]) -> None:
         command.append("ledger")
     else:
         environ["HEDGEROW_ACCESS_LOG"] = "0"  # who sends on to a pool has the line
+        if planned(what, rest[0]).get("run"):
+            command = attendant(run_folder(), what, rest[0])
     os.execve(command[0], command, environ)
 
 
@@ -60,6 +64,20 @@ def python(*arguments: str) -> list[str]:
 def worker(run: Path, address: str, slot: str) -> list[str]:
     """The command line of a worker; its listening socket must be descriptor 0."""
     return python("-m", "hedgerow.worker", str(run / "plans" / f"{address}.json"), slot)
+
+
+def attendant(run: Path, group: str, slot: str) -> list[str]:
+    """The command line of who stands in a slot for a server that is not ours."""
+    return python("-m", "hedgerow.control.attendant", str(run / "plans" / f"{group}.json"), slot)
+
+
+def planned(group: str, slot: str) -> dict[str, Any]:
+    """A slot's part of its group's plan; empty if there is none: who reads it properly tells what is wrong."""
+    try:
+        told = json.loads((run_folder() / "plans" / f"{group}.json").read_text())["slots"][slot]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def scrubbed(environ: Mapping[str, str], passed: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ from ..hosting.manifest import Deploy, read_manifest
 from . import client, command, logs, process
 from .child import Cancelled, Child, Clock, TimeOver, told
 from .placement import BESIDE_OTHERS, Placement
-from .plan import Content, Plan, plan_path, slot_socket, write_plan
+from .plan import Content, Plan, plan_path, pool_link, slot_socket, write_plan
 from .pools import trial_content
 from .step import LIMITS_S, Outcome, StepFailed, Steps, clip
 
@@ -60,14 +60,15 @@ def try_release(
     Raises UserError when it is not the release that keeps the trial from being run.
     """
     try:
-        deploy = read_manifest(code).deploy
+        manifest = read_manifest(code)
     except UserError as mistake:
         return Outcome("load", str(mistake))
-    steps = Steps("load", cancel, limits_s, deploy.timeout_s)
+    steps = Steps("load", cancel, limits_s, manifest.deploy.timeout_s)
     try:
         with tempfile.TemporaryDirectory(prefix=FOLDER, dir=settings.run, ignore_cleanup_errors=True) as folder:
-            content = trial_content(app, code, placement)
-            return _Trial(app, content, _settings(settings, Path(folder)), deploy, steps, stop_at_findings).run()
+            content = trial_content(app, code, placement, manifest.run or "")
+            own = _settings(settings, Path(folder))
+            return _Trial(app, content, own, manifest.deploy, steps, stop_at_findings).run()
     except OSError as error:
         raise UserError(f"{app}: its trial cannot be run: {error}") from error
 
@@ -136,7 +137,8 @@ class _Trial:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(run / LISTENER))
             listener.listen()
-            return Child(process.worker(run, ADDRESS, SLOT), environ, stdin=listener.fileno())
+            starts = process.attendant if self._content.run else process.worker
+            return Child(starts(run, ADDRESS, SLOT), environ, stdin=listener.fileno())
 
     def _end(self, worker: Child) -> int:
         return worker.end(Clock(LEAVE_S, self._steps.cancel))
@@ -163,7 +165,10 @@ class _Trial:
     def _warm_up(self, worker: Child, clock: Clock, found: Mapping[str, Any]) -> None:
         target = found["mount"].rstrip("/") + self._deploy.warmup
         question = f"{self._app}: GET {target}"
-        answer = _Asked(self._settings.run / LISTENER, target, found["host"] or "localhost")
+        if self._content.run:
+            target = self._deploy.warmup  # what is sent to it begins below the mount
+        path = pool_link(self._settings.run, ADDRESS) if self._content.run else self._settings.run / LISTENER
+        answer = _Asked(path, target, found["host"] or "localhost")
         try:
             while answer.is_alive():
                 clock.pause()

@@ -156,6 +156,9 @@ class Manifest:
     entry: str | None = _option(
         None, "where the WSGI callable is: module, module:name or file.py:name; default: by convention", _check_entry
     )
+    run: str | None = _option(
+        None, "command that is the app's own server, on the socket {fd} that it is given; no WSGI then", _check_command
+    )
     mount: str | None = _option(
         None, "path prefix of the app, as a browser sends it; default: /<folder name>, or / with a host", _check_mount
     )
