@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -164,11 +164,17 @@ def test_swaps_of_the_pool_under_load_fail_nothing() -> None:
         assert stack.front.ask("/pooled/pid", "POST")[0].status == 200
 
 
+def echo(sock: socket.socket) -> None:
+    """Sends back what comes, in capitals, and says goodbye when the client has said all."""
+    while data := sock.recv(65_536):
+        sock.sendall(data.upper())
+    with suppress(BrokenPipeError):  # nobody is there any more
+        sock.sendall(b" bye")
+
+
 @contextmanager
-def speaking(listener: socket.socket) -> Iterator[list[bytes]]:
-    """A server of another kind in the pool's place: it agrees to any other protocol, then sends back what comes, in
-    capitals, and says goodbye when the client has said all. Yields the heads that it got.
-    """
+def speaking(listener: socket.socket, then: Callable[[socket.socket], object] = echo) -> Iterator[list[bytes]]:
+    """A server of another kind in the pool's place: it agrees to any other protocol. Yields the heads that it got."""
     heads: list[bytes] = []
 
     def serve() -> None:
@@ -178,10 +184,7 @@ def speaking(listener: socket.socket) -> Iterator[list[bytes]]:
             sock.settimeout(DEADLINE_S)
             heads.append(receive(sock, b"\r\n\r\n"))
             sock.sendall(b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: echo\r\nSec-X: y\r\n\r\nhello ")
-            while data := sock.recv(65_536):
-                sock.sendall(data.upper())
-            with suppress(BrokenPipeError):  # nobody is there any more
-                sock.sendall(b" bye")
+            then(sock)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -215,6 +218,22 @@ def test_another_protocol_goes_through_both_ways() -> None:
         until(lambda: stack.front.status()["in_flight"] == 0)
         (line,) = [line for line in stack.front.lines("chat") if line.get("path") == "/pooled/chat"]
         assert (line["status"], "cause" in line) == (101, False)
+
+
+def test_a_pool_that_has_said_all_still_hears_the_rest() -> None:
+    heard = []
+
+    def listen(sock: socket.socket) -> None:
+        sock.shutdown(socket.SHUT_WR)
+        heard.append(receive(sock))
+
+    with forwarding(started=False) as stack:
+        with speaking(stack.listeners[0], listen), stack.front.connect() as sock:
+            sock.sendall(UPGRADE)
+            assert receive(sock).endswith(b"\r\n\r\nhello ")
+            sock.sendall(b"late")
+            sock.shutdown(socket.SHUT_WR)
+        assert heard == [b"late"]
 
 
 def test_an_app_that_knows_no_other_protocol_answers_as_ever() -> None:
