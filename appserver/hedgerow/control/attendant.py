@@ -65,7 +65,6 @@ class Attendant:
         self._listen()
         importing = importing_file(self._settings.run, self._group, self._slot)
         importing.write_text(self._app, "utf-8", "surrogateescape")
-        serve_status(slot_socket(self._settings.run, self._group, self._slot), self.status, self._hear)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.leave())
         try:
@@ -73,6 +72,8 @@ class Attendant:
             if not self._becomes_ready():
                 return 1
             importing.unlink(missing_ok=True)
+            # Only now: whoever finds it finds a server that is ready.
+            serve_status(slot_socket(self._settings.run, self._group, self._slot), self.status, self._hear)
             self._serve()
         finally:
             self._stop()

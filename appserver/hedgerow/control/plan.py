@@ -75,7 +75,7 @@ class Entry:
         known = {f.name for f in dataclasses.fields(Content)} | {"generation"}
         if strange := set(told) - known:
             raise ValueError(f"unknown key {sorted(strange)[0]!r}")
-        content = {"apps": {}, "broken": {}, "forwards": {}} | told
+        content: dict[str, Any] = {"apps": {}, "broken": {}, "forwards": {}, **told}
         if not isinstance(content.pop("generation"), int):
             raise ValueError("generation is no number")
         if not all(isinstance(content[key], dict) for key in ("apps", "broken", "forwards")):

@@ -12,7 +12,9 @@ from .mounts import Mount
 
 @dataclass(eq=False)
 class ForwardedApp:
-    """sockets: those of the pool's processes; gate: at our door; error: why it cannot be mounted here."""
+    """sockets: those of the pool's processes; gate: at our door; error: why it cannot be mounted here; ours: they are
+    workers of ours.
+    """
 
     name: str
     mount: Mount
@@ -21,6 +23,7 @@ class ForwardedApp:
     error: LoadError | None = None
     notes: tuple[str, ...] = ()
     folder: Path = Path()  # none here
+    ours: bool = True
 
     def fail(self, error: LoadError) -> None:
         """From now on the app is down."""

@@ -41,7 +41,7 @@ class Forward:
         self.name = name
         self.pool = pool
         self._trust_front = trust_front
-        self._line = f"X-Hedgerow-App: {forwarded_name(name)}\r\nX-Hedgerow-Mount: "
+        self._line = f"X-Hedgerow-App: {forwarded_name(name)}\r\nX-Hedgerow-Mount: " if ours else ""
         self._ours = ours
 
     def __repr__(self) -> str:

@@ -38,8 +38,8 @@ _MAX_LINES = 1000
 
 
 class Passage:
-    """See the module's docstring. line: of the head, that names the app, up to the mount; trust_front: a client that
-    has closed its side has gone.
+    """See the module's docstring. line: of the head, that names the app, up to the mount, '' for a server that is not
+    ours; trust_front: a client that has closed its side has gone.
     """
 
     __slots__ = (
@@ -148,18 +148,25 @@ class Passage:
     def _first(self) -> bytes:
         """The head, with what is here of the body."""
         job, environ = self.job, self._environ
-        head = [f"{job.request.method} {job.request.target} HTTP/1.1"]
+        target = job.request.target
+        if not self._line:
+            target = below(job.request.path, job.mount)
+            environ.pop("HTTP_X_FORWARDED_PREFIX", None)  # we say it
+        head = [f"{job.request.method} {target} HTTP/1.1"]
         for key, value in environ.items():
             line = _LINES.get(key)
             if line is None:
                 line = _learn(key)
             if line:
                 head.append(line + value)
-        peer = ",".join((*job.peer, environ["SERVER_NAME"], environ["SERVER_PORT"]))
-        head.append(f"{self._line}{job.mount}\r\nX-Hedgerow-Peer: {peer}")
+        if self._line:
+            peer = ",".join((*job.peer, environ["SERVER_NAME"], environ["SERVER_PORT"]))
+            head.append(f"{self._line}{job.mount}\r\nX-Hedgerow-Peer: {peer}")
+        elif job.mount:
+            head.append(f"X-Forwarded-Prefix: {job.mount}")
         if "HTTP_HOST" not in environ:  # of HTTP/1.0: we speak 1.1
             head.append(f"Host: {environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
-        if environ["hedgerow.front"]:
+        if environ["hedgerow.front"] and self._line:
             head.append(f"X-Hedgerow-Front: {environ['hedgerow.front']}")
         body = b""
         if type(self._body) is BytesIO:
@@ -224,3 +231,12 @@ def _learn(key: str) -> str:
         _LINES.clear()
     _LINES[key] = line
     return line
+
+
+def below(path: str, mount: str) -> str:
+    """The path and query of a request without as many segments as its app's mount has."""
+    found, mark, query = path.partition("?")
+    for _ in range(mount.count("/")):
+        slash = found.find("/", 1)
+        found = found[slash:] if slash > 0 else "/"
+    return found + mark + query

@@ -179,7 +179,7 @@ class Router:
 
     def _target(self, app: HostedApp | ForwardedApp) -> Target:
         if isinstance(app, ForwardedApp):
-            forward = Forward(app.name, Pool(app.sockets), self._trust_front)
+            forward = Forward(app.name, Pool(app.sockets, linked=not app.ours), self._trust_front, app.ours)
             return Target(quote(app.name), forward, contextvars.Context(), app.gate, early_hints=False, forwarded=True)
         application: Application = app.application  # type: ignore[assignment]
         if self._trust_front:

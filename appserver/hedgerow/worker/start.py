@@ -74,7 +74,7 @@ def _load(content: Content, settings: Settings, on_load: Callable[[str], object]
         return host_callable(content.callable, Path(content.path), settings)
     apps = {name: Path(folder) for name, folder in content.apps.items()}
     forwarded = [
-        ForwardedApp(name, Mount(to.path.rstrip("/"), to.host or ""), Gate(settings.app_running), to.sockets)
+        ForwardedApp(name, Mount(to.path.rstrip("/"), to.host), Gate(settings.app_running), to.sockets, ours=to.ours)
         for name, to in content.forwards.items()
     ]
     return load_host(apps, content.broken, settings, on_load=on_load, forwarded=forwarded, alone=content.alone)

@@ -35,15 +35,16 @@ class UpstreamGone(OSError):
 
 
 class Upstream:
-    """One connection, already made. sent: anything of this request."""
+    """One connection, already made. sent: anything of this request; place: where the member's path led to then."""
 
     __slots__ = (
         "_ended", "_hub", "_paused", "_reading", "_sock", "_watcher", "_writing", "closed", "idle_since", "member",
-        "sent",
+        "place", "sent",
     )  # fmt: skip
 
-    def __init__(self, member: Member, sock: _socket.socket) -> None:
+    def __init__(self, member: Member, sock: _socket.socket, place: str) -> None:
         self.member = member
+        self.place = place
         self.closed = self.sent = False
         self.idle_since = 0.0  # 0: in use
         self._sock = sock
@@ -167,10 +168,13 @@ class Upstream:
 
 
 class Member:
-    """One process of a pool. busy: requests that it has of us; turn: the number of the last one."""
+    """One process of a pool. linked: its path is a link, which leads to another process when that has taken over; busy:
+    requests that it has of us; turn: the number of the last one.
+    """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, linked: bool = False) -> None:
         self.path = path
+        self._linked = linked
         self.busy = 0
         self.turn = 0
         self.idle: list[Upstream] = []
@@ -181,9 +185,10 @@ class Member:
 
     def kept(self) -> Upstream | None:
         """A connection that is kept and good."""
+        place = self._place() if self.idle else ""
         while self.idle:
             upstream = self.idle.pop()
-            if time.monotonic() - upstream.idle_since < IDLE_S:
+            if time.monotonic() - upstream.idle_since < IDLE_S and upstream.place == place:
                 upstream.idle_since = 0.0
                 upstream.sent = False
                 return upstream
@@ -192,6 +197,7 @@ class Member:
 
     def connect(self) -> Upstream:
         """A new connection. A unix socket connects at once or not at all. Raises OSError."""
+        place = self._place()
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
@@ -199,9 +205,13 @@ class Member:
         except OSError:
             sock.close()
             raise
-        upstream = Upstream(self, sock)
+        upstream = Upstream(self, sock, place)
         self.connections.add(upstream)
         return upstream
+
+    def _place(self) -> str:
+        """Raises OSError while there is none."""
+        return os.readlink(self.path) if self._linked else self.path
 
     def keep(self, upstream: Upstream) -> None:
         """The request is over, and the connection good for another."""
@@ -226,8 +236,8 @@ class Member:
 class Pool:
     """All processes of a pool."""
 
-    def __init__(self, sockets: Sequence[str]) -> None:
-        self.members = [Member(path) for path in sockets]
+    def __init__(self, sockets: Sequence[str], linked: bool = False) -> None:
+        self.members = [Member(path, linked) for path in sockets]
         self._turns = 0
         self._sweeper: Any = get_hub().loop.timer(SWEEP_S, SWEEP_S)
         self._sweeper.start(self._sweep)
@@ -241,15 +251,14 @@ class Pool:
         """
         cause = "starting"
         for member in sorted(self.members, key=_burden):
-            upstream = None if anew else member.kept()
-            if upstream is None:
-                try:
-                    upstream = member.connect()
-                except BlockingIOError:
-                    cause = "full"
-                    continue
-                except OSError:
-                    continue
+            try:
+                upstream = None if anew else member.kept()
+                upstream = upstream or member.connect()
+            except BlockingIOError:
+                cause = "full"
+                continue
+            except OSError:
+                continue
             member.busy += 1
             self._turns += 1
             member.turn = self._turns
