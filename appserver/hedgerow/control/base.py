@@ -1,0 +1,61 @@
+"""What Hedgerow's own interpreter has installed: the base of the shared pool. It is never changed from here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import site
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .lock import Lock, normal
+
+PACKAGE = Path(__file__).resolve().parent.parent  # our own
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What the shared pool has beside the base, or instead. packages: the folder where it is installed."""
+
+    lock: Lock = field(default_factory=Lock)
+    packages: Path | None = None
+
+
+def paths() -> list[str]:
+    """The folders where it has packages, in the order in which they are searched."""
+    found = [*site.getsitepackages(), *([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])]
+    return [path for path in found if path in sys.path and os.path.isdir(path)]
+
+
+def versions() -> dict[str, str]:
+    """Its packages. Of two of the same name the first is imported."""
+    found: dict[str, str] = {}
+    for one in importlib.metadata.distributions(path=paths()):
+        if name := one.metadata["Name"]:
+            found.setdefault(normal(name), one.version)
+    return found
+
+
+def packages_of(environment: Path) -> Path:
+    """The folder of packages of a virtual environment."""
+    [found] = environment.glob("lib/python*/site-packages")
+    return found
+
+
+def show(folder: Path, overlay: Overlay) -> None:
+    """Lets it seem that all packages of base and overlay are installed in `folder`: their descriptions are there.
+
+    uv passes over a description that is a link; of one that is a folder, the files may be links.
+    """
+    seen = set()
+    for path in ([] if overlay.packages is None else [str(overlay.packages)]) + paths():
+        for entry in os.scandir(path):
+            name = normal(entry.name.split("-")[0])
+            if not entry.name.endswith((".dist-info", ".egg-info")) or not entry.is_dir() or name in seen:
+                continue
+            seen.add(name)
+            os.mkdir(folder / entry.name)
+            for file in os.scandir(entry.path):
+                if file.is_file():
+                    os.symlink(file.path, folder / entry.name / file.name)
