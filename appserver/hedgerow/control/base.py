@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import site
 import sys
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,19 +45,35 @@ def packages_of(environment: Path) -> Path:
     return found
 
 
+def descriptions(overlay: Overlay) -> Iterator[Path]:
+    """The folder that describes it (`flask-3.1.3.dist-info`) of each package of overlay and base."""
+    seen = set()
+    for path in ([] if overlay.packages is None else [str(overlay.packages)]) + paths():
+        for entry in os.scandir(path):
+            name = normal(entry.name.split("-")[0])
+            if entry.name.endswith(".dist-info") and entry.is_dir() and name not in seen:
+                seen.add(name)
+                yield Path(entry.path)
+
+
 def show(folder: Path, overlay: Overlay) -> None:
     """Lets it seem that all packages of base and overlay are installed in `folder`: their descriptions are there.
 
     uv passes over a description that is a link; of one that is a folder, the files may be links.
     """
-    seen = set()
-    for path in ([] if overlay.packages is None else [str(overlay.packages)]) + paths():
-        for entry in os.scandir(path):
-            name = normal(entry.name.split("-")[0])
-            if not entry.name.endswith((".dist-info", ".egg-info")) or not entry.is_dir() or name in seen:
-                continue
-            seen.add(name)
-            os.mkdir(folder / entry.name)
-            for file in os.scandir(entry.path):
-                if file.is_file():
-                    os.symlink(file.path, folder / entry.name / file.name)
+    for description in descriptions(overlay):
+        (folder / description.name).mkdir()
+        for file in os.scandir(description):
+            if file.is_file():
+                os.symlink(file.path, folder / description.name / file.name)
+
+
+def stand_ins(folder: Path, overlay: Overlay) -> None:
+    """Wheels with nothing in them, of all packages of base and overlay: so that uv can reckon with these versions
+    whatever the index has. None is ever installed."""
+    for description in descriptions(overlay):
+        wheel_name = description.name.replace(".dist-info", "-py3-none-any.whl")
+        with zipfile.ZipFile(folder / wheel_name, "w") as wheel:
+            wheel.writestr(f"{description.name}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.write(description / "METADATA", f"{description.name}/METADATA")
+            wheel.writestr(f"{description.name}/RECORD", "")

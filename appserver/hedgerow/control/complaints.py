@@ -104,6 +104,10 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         r"Python version \(([\d.]+)\) does not satisfy Python(\S+) and (?:all versions of )?(\S+) depends? on Python",
         lambda found: f"{found.group(3)} needs Python {found.group(2)}, and this one is {found.group(1)}",
     ),
+    (
+        rf"Because (?:all versions of )?({_SPEC}) requires? Python (\S+) and",
+        lambda found: f"{found.group(1)} needs Python {found.group(2)}",
+    ),
     (rf"there (?:is|are) no versions? of ({_SPEC})", lambda found: f"there is no version of {found.group(1)}"),
     (r"only .*? (?:is|are) available and you require (\S+),", lambda found: f"there is no version of {found.group(1)}"),
     (

@@ -66,12 +66,12 @@ def _holds(version: Version, clause: str) -> bool:
     return _COMPARE[sign.replace("===", "==")](version, asked + (0,) * (3 - len(asked)))
 
 
-def choose(requirements: Requirements, found: Iterable[Interpreter]) -> Interpreter:
+def choose(requirements: Requirements, find: Callable[[], Iterable[Interpreter]]) -> Interpreter:
     """The one that runs an app of these: ours if it may, else the newest. Raises UserError, with those at hand."""
     mine = running()
-    usable = [one for one in found if one.numbers >= OLDEST]
     if fits(requirements, mine):
         return mine
+    usable = [one for one in find() if one.numbers >= OLDEST]
     fitting = [one for one in usable if fits(requirements, one)]
     if not fitting:
         versions = sorted({one.numbers: one.version for one in (mine, *usable)}.items())

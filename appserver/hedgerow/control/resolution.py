@@ -8,9 +8,11 @@ it asks for and the library that workers run on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ..errors import UserError
 from . import base, complaints, lock, requirements
@@ -47,8 +49,9 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
             return overlay.lock
         pins = place / "present.txt"
         pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(present.items()) if version))
+        base.stand_ins(place, overlay)
         try:
-            found = _compile(uv, [asked], [*files, "--constraints", pins], running(), place)
+            found = _compile(uv, [asked], [*files, "--constraints", pins, "--find-links", place], running(), place)
         except Refused as refused:
             alone = _alone(uv, asked, files, running(), place)
             return Conflict(_difference(refused.text, alone, present))
@@ -66,7 +69,7 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter) -> Lock:
         except Refused as refused:
             alone = _alone(uv, asked, files, interpreter, place) if files else Lock()
             if not any(alone.versions.get(name, version) != version for name, version in _engine_versions().items()):
-                raise _mistake(asked, refused) from refused
+                _tell(asked, refused)
             raise asked.mistake(
                 _difference(refused.text, alone, _engine_versions(), "Hedgerow's workers run on")
             ) from refused
@@ -78,8 +81,10 @@ def together(uv: Uv, asked: Sequence[Requirements]) -> Lock | Conflict:
     if not asked:
         return Lock()
     with uv.workplace() as place:
+        base.stand_ins(place, Overlay())
         try:
-            found = _compile(uv, asked, [*_files(uv, asked, place), _engine(place)], running(), place)
+            what: list[str | Path] = [*_files(uv, asked, place), _engine(place), "--find-links", place]
+            found = _compile(uv, asked, what, running(), place)
         except Refused as refused:
             if (machine := complaints.cause(refused.text)) is not None:
                 raise UserError(complaints.sentence(refused.text)) from machine
@@ -149,14 +154,14 @@ def _alone(uv: Uv, asked: Requirements, files: Sequence[Path], interpreter: Inte
     try:
         return _compile(uv, [asked], files, interpreter, place)
     except Refused as refused:
-        raise _mistake(asked, refused) from refused
+        _tell(asked, refused)
 
 
-def _mistake(asked: Requirements, refused: Refused) -> UserError:
-    """What nothing can fulfil. Its cause is the machine's error, if it is one."""
-    error = asked.mistake(complaints.sentence(refused.text))
-    error.__cause__ = complaints.cause(refused.text)
-    return error
+def _tell(asked: Requirements, refused: Refused) -> NoReturn:
+    """Raises what nothing can fulfil; its cause is the machine's error, if it is one."""
+    # Where the release lies says nothing to its author.
+    sentence = re.sub(rf"(file://)?{re.escape(str(asked.folder))}/?", "", complaints.sentence(refused.text))
+    raise asked.mistake(sentence) from (complaints.cause(refused.text) or refused)
 
 
 def _difference(said: str, alone: Lock, present: Mapping[str, str], who: str = "the shared pool has") -> str:
