@@ -145,7 +145,7 @@ WRONG = {
     "a line is no requirement": "plain=>2\n",
     "tomorrow==1.0 needs Python >=3.99": "tomorrow==1.0\n",
     "included file": "-r other.txt\n",
-    "./lib": "./lib\n",
+    "Distribution not found at: lib": "./lib\n",
 }
 
 

@@ -63,9 +63,9 @@ def show(folder: Path, overlay: Overlay) -> None:
     """
     for description in descriptions(overlay):
         (folder / description.name).mkdir()
-        for file in os.scandir(description):
-            if file.is_file():
-                os.symlink(file.path, folder / description.name / file.name)
+        for file in ("METADATA", "direct_url.json"):  # from where it was, if from no index
+            if os.path.exists(description / file):
+                os.symlink(description / file, folder / description.name / file)
 
 
 def stand_ins(folder: Path, overlay: Overlay) -> None:
