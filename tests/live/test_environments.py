@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import random
@@ -25,6 +26,7 @@ from hedgerow.errors import UserError
 
 HERE = {name: importlib.metadata.version(name) for name in ("flask", "werkzeug", "gevent")}
 CANCEL_S = 1.0
+PLAIN = "plain-1.0-py3-none-any.whl"
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +61,19 @@ def run(site: Site, name: str, code: str) -> str:
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def whole(site: Site) -> set[str]:
+    """The environments. Beside them lie the stand-ins of what is installed; nothing of who builds is left."""
+    names = site.names
+    assert {name for name in names if name.startswith(".") and not name.startswith(base.STAND_INS)} == set()
+    return {name for name in names if not name.startswith(".")}
+
+
 def join(site: Site, name: str, text: str, present: str = "") -> str:
     """The shared environment in which there is what this app asks for, too."""
-    found = resolution.shared(site.uv(), site.app(name, text), environments.overlay(site.settings.state, present))
+    asked = site.app(name, text)
+    found = resolution.shared(site.uv(), asked, environments.overlay(site.settings.state, present))
     assert isinstance(found, Lock)
-    return environments.build(site.uv(), environments.shared(found))
+    return environments.build(site.uv(), environments.shared(found), asked)
 
 
 def test_what_the_base_has_needs_no_environment_and_no_network(site: Site) -> None:
@@ -91,7 +101,7 @@ def test_the_shared_set_grows_and_changes_nothing(site: Site) -> None:
     assert join(site, "wiki", "other>=1\nplain\nflask\n", second) == second
     assert len(site.index.asked) == asked
     assert join(site, "blog", "flask\nplain<2\n") == first
-    assert {name for name in site.names if not name.startswith(".")} == {first, second}
+    assert whole(site) == {first, second}
 
 
 def test_a_newcomer_with_another_version_conflicts_and_gets_its_own(site: Site) -> None:
@@ -101,7 +111,7 @@ def test_a_newcomer_with_another_version_conflicts_and_gets_its_own(site: Site) 
     found = resolution.shared(site.uv(), asked, base.Overlay())
     assert found == Conflict(f"needs werkzeug<3, but the shared pool has werkzeug {HERE['werkzeug']}")
     mine = resolution.own(site.uv(), asked, interpreters.choose(asked, site.uv().interpreters))
-    name = environments.build(site.uv(), environments.own(mine, interpreters.running()))
+    name = environments.build(site.uv(), environments.own(mine, interpreters.running()), asked)
     assert run(site, name, "import werkzeug; print(werkzeug.version)") == "2.3.8"
     assert base.versions() == before
     # nothing but what it asks for, the engine and Hedgerow
@@ -127,7 +137,7 @@ def test_an_upgrade_takes_the_newest_that_all_apps_together_allow(site: Site) ->
         found = resolution.together(site.uv(), [blog, shop])
         assert isinstance(found, Lock)
         assert found.versions == {"plain": "2.0", "other": "1.0", "flask": "99.0"}
-        name = environments.build(site.uv(), environments.shared(found))
+        name = environments.build(site.uv(), environments.shared(found), shop)
         assert run(site, name, "import flask, click; print(flask.version)") == "99.0"
         old = site.app("old", "old-fashioned\nplain>=2\n")
         conflict = resolution.together(site.uv(), [blog, old])
@@ -171,7 +181,7 @@ def test_without_a_compiler_a_source_is_refused_and_with_one_it_is_built(site: S
     compiler.touch(mode=0o755)
     found = resolution.shared(site.uv(PATH=f"{tmp_path}:{os.environ['PATH']}"), asked, base.Overlay())
     assert isinstance(found, Lock)
-    name = environments.build(site.uv(), environments.shared(found))
+    name = environments.build(site.uv(), environments.shared(found), asked)
     assert run(site, name, "import only_source; print(only_source.version)") == "1.0"
 
 
@@ -194,9 +204,10 @@ def test_an_index_that_is_away_is_the_machines_fault(site: Site) -> None:
 def test_credentials_of_the_installation_are_used_and_kept_nowhere(site: Site) -> None:
     site.index.password = "top-s3cr3t"  # noqa: S105
     uv = {"UV_DEFAULT_INDEX": site.index.url.replace("//", "//me:top-s3cr3t@")}
-    found = resolution.shared(site.uv(**uv), site.app("blog", "plain\n"), base.Overlay())
+    asked = site.app("blog", "plain\n")
+    found = resolution.shared(site.uv(**uv), asked, base.Overlay())
     assert isinstance(found, Lock)
-    name = environments.build(site.uv(**uv), environments.shared(found))
+    name = environments.build(site.uv(**uv), environments.shared(found), asked)
     home = site.settings.state / "environments" / name
     assert [path for path in home.rglob("*") if path.is_file() and b"top-s3cr3t" in path.read_bytes()] == []
     with pytest.raises(UserError, match=r"there is no package other to be seen: the index .* answers 401"):
@@ -225,6 +236,19 @@ def test_a_lock_is_taken_as_it_is_and_must_fit(site: Site) -> None:
         resolution.shared(site.uv(), asked, base.Overlay())
 
 
+def test_a_file_whose_hash_is_not_the_one_asked_for_is_refused(site: Site) -> None:
+    flask = wheel(site.root, "flask", HERE["flask"])
+    [right, other] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (site.index.folder / PLAIN, flask)]
+    text = f"flask=={HERE['flask']} \\\n    --hash=sha256:{other}\nplain==1.0 \\\n    --hash=sha256:"
+    found = resolution.shared(site.uv(), site.app("blog", f"{text}{right}\n"), base.Overlay())
+    assert isinstance(found, Lock)
+    assert found.versions == {"plain": "1.0"}
+    with pytest.raises(UserError) as told:
+        resolution.shared(site.uv(), site.app("blog", f"{text}{other}\n"), base.Overlay())
+    expected = "no file of plain==1.0 in the package index has one of its hashes"
+    assert str(told.value) == f"blog: requirements.txt: {expected}"
+
+
 def test_called_off_it_ends_at_once_and_leaves_nothing(site: Site) -> None:
     site.index.delay_s = 30.0
     threading.Timer(0.5, site.cancel.set).start()
@@ -232,7 +256,7 @@ def test_called_off_it_ends_at_once_and_leaves_nothing(site: Site) -> None:
     with pytest.raises(Cancelled):
         resolution.shared(site.uv(), site.app("blog", "plain\n"), base.Overlay())
     assert time.monotonic() - began < 0.5 + CANCEL_S
-    assert site.names == set()
+    assert whole(site) == set()
 
 
 def test_what_takes_too_long_is_one_sentence(site: Site) -> None:
@@ -242,14 +266,15 @@ def test_what_takes_too_long_is_one_sentence(site: Site) -> None:
 
 
 def test_two_builders_at_once_end_with_one(site: Site) -> None:
-    found = resolution.shared(site.uv(), site.app("blog", "other\n"), base.Overlay())
+    asked = site.app("blog", "other\n")
+    found = resolution.shared(site.uv(), asked, base.Overlay())
     assert isinstance(found, Lock)
     names: list[str] = []
     barrier = threading.Barrier(2)
 
     def build() -> None:
         barrier.wait()
-        names.append(environments.build(site.uv(), environments.shared(found)))
+        names.append(environments.build(site.uv(), environments.shared(found), asked))
 
     threads = [threading.Thread(target=build) for _ in range(2)]
     for thread in threads:
@@ -257,7 +282,7 @@ def test_two_builders_at_once_end_with_one(site: Site) -> None:
     for thread in threads:
         thread.join()
     assert names == [names[0]] * 2
-    assert site.names == {names[0]}
+    assert whole(site) == {names[0]}
 
 
 def test_a_damaged_cache_is_noticed_and_mended(site: Site) -> None:
@@ -277,10 +302,12 @@ from pathlib import Path
 from hedgerow.config import Settings
 from hedgerow.control import environments, lock
 from hedgerow.control.child import Clock
+from hedgerow.control.requirements import Requirements
 from hedgerow.control.uv import Uv
 state, text = Path(sys.argv[1]), Path(sys.argv[2])
 uv = Uv(Settings.from_env({}, state=state), Clock(60.0, threading.Event()))
-print(environments.build(uv, environments.shared(lock.read(text.read_text(), text.parent))))
+packages = lock.read(text.read_text(), text.parent)
+print(environments.build(uv, environments.shared(packages), Requirements("blog", text.parent)))
 """
 
 
@@ -288,13 +315,14 @@ print(environments.build(uv, environments.shared(lock.read(text.read_text(), tex
 def test_what_a_killed_builder_leaves_is_never_used(site: Site, kills: int) -> None:
     files = {f"many/module_{number}.py": f"value = {number}\n" for number in range(200)}
     wheel(site.index.folder, "many", "1.0", ["plain"], files)
-    found = resolution.shared(site.uv(), site.app("blog", "many\n"), base.Overlay())
+    asked = site.app("blog", "many\n")
+    found = resolution.shared(site.uv(), asked, base.Overlay())
     assert isinstance(found, Lock)
     text = site.root / "pylock.toml"
     text.write_text(found.text)
     command = [sys.executable, "-c", MAKER, site.settings.state, text]
     began = time.monotonic()
-    whole = subprocess.run(command, env=site.environ, capture_output=True, text=True, check=True).stdout.strip()
+    wanted = subprocess.run(command, env=site.environ, capture_output=True, text=True, check=True).stdout.strip()
     took_s = time.monotonic() - began
     home = site.settings.state / "environments"
     killed = 0
@@ -310,8 +338,8 @@ def test_what_a_killed_builder_leaves_is_never_used(site: Site, kills: int) -> N
             if not name.startswith("."):
                 environments.check(base.packages_of(home / name))
                 assert run(site, name, "import many.module_199, plain; print(many.module_199.value)") == "199"
-        assert environments.build(site.uv(), environments.shared(found)) == whole
-        assert run(site, whole, "import many.module_199; print(many.module_199.value)") == "199"
+        assert environments.build(site.uv(), environments.shared(found), asked) == wanted
+        assert run(site, wanted, "import many.module_199; print(many.module_199.value)") == "199"
     print(f"{killed} of {kills} builders killed, of {took_s:.2f} s each")
     assert killed > 0
 
@@ -321,7 +349,8 @@ def test_pruning_keeps_what_is_used_and_what_is_new(site: Site) -> None:
     state = site.settings.state
     assert environments.prune(state, (first,)) == []
     later = time.time() + 2 * environments.KEPT_S
-    assert environments.prune(state, (first,), later) == [second]
+    [stand_ins] = site.names - {first, second}
+    assert environments.prune(state, (first,), later) == sorted([stand_ins, second])
     assert site.names == {first}
 
 

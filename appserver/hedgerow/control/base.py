@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.metadata
 import os
 import site
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .lock import Lock, normal
 
+MAKING, STAND_INS = ".making-", ".stand-ins-"
 PACKAGE = Path(__file__).resolve().parent.parent  # our own
 
 
@@ -68,12 +72,28 @@ def show(folder: Path, overlay: Overlay) -> None:
                 os.symlink(description / file, folder / description.name / file)
 
 
-def stand_ins(folder: Path, overlay: Overlay) -> None:
-    """Wheels with nothing in them, of all packages of base and overlay: so that uv can reckon with these versions
-    whatever the index has. None is ever installed."""
-    for description in descriptions(overlay):
-        wheel_name = description.name.replace(".dist-info", "-py3-none-any.whl")
-        with zipfile.ZipFile(folder / wheel_name, "w") as wheel:
+def stand_ins(home: Path, overlay: Overlay) -> Path:
+    """A folder with wheels that have nothing in them, of all packages of base and overlay: so that uv can reckon with
+    these versions whatever the index has. None is ever installed. It stays where it is, since uv keeps what it has read
+    of a file by its path; pruning takes it away when nobody has used it for a while.
+    """
+    found = list(descriptions(overlay))
+    told = "\n".join(sorted(map(str, found)))
+    target = home / (STAND_INS + hashlib.sha256(told.encode()).hexdigest()[:32])
+    if not target.exists():
+        with tempfile.TemporaryDirectory(prefix=MAKING, dir=home) as folder:
+            _make_stand_ins(found, Path(folder, "made"))
+            with contextlib.suppress(OSError):  # another replica was faster
+                Path(folder, "made").rename(target)
+    os.utime(target)
+    return target
+
+
+def _make_stand_ins(found: Iterable[Path], folder: Path) -> None:
+    folder.mkdir()
+    for description in found:
+        name = description.name.replace(".dist-info", "-py3-none-any.whl")
+        with zipfile.ZipFile(folder / name, "w") as wheel:
             wheel.writestr(f"{description.name}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
             wheel.write(description / "METADATA", f"{description.name}/METADATA")
             wheel.writestr(f"{description.name}/RECORD", "")

@@ -29,6 +29,7 @@ from . import base, complaints, durable, lock
 from .base import Overlay
 from .interpreters import Interpreter, running
 from .lock import Lock
+from .requirements import Requirements
 from .uv import HOME, Refused, Uv
 
 GOING = ".going-"
@@ -80,8 +81,11 @@ def own(packages: Lock, interpreter: Interpreter) -> Environment:
     return Environment(OWN, packages, interpreter)
 
 
-def build(uv: Uv, environment: Environment) -> str:
-    """Its name, when it is there; '' for the base itself. Raises UserError with one sentence, and Cancelled."""
+def build(uv: Uv, environment: Environment, asked: Requirements) -> str:
+    """Its name, when it is there; '' for the base itself. asked: by whom it is, for the sentence of a UserError.
+
+    Raises also Cancelled.
+    """
     if environment.kind == SHARED and not environment.lock.packages:
         return ""
     name = environment.name
@@ -96,11 +100,11 @@ def build(uv: Uv, environment: Environment) -> str:
             uv.run("cache", "clean", *damaged.args[1:], cwd=uv.state)
             _make(uv, environment, target)
     except Refused as refused:
-        raise UserError(complaints.sentence(refused.text)) from (complaints.cause(refused.text) or refused)
+        raise asked.mistake(complaints.sentence(refused.text)) from (complaints.cause(refused.text) or refused)
     except OSError as error:
-        raise UserError(f"{uv.state / HOME}: {error.strerror}") from error
+        raise UserError(f"{asked.app}: {uv.state / HOME}: {error.strerror}") from error
     except Damaged as damaged:
-        raise UserError(f"{uv.state / HOME}: {damaged}") from damaged
+        raise UserError(f"{asked.app}: {uv.state / HOME}: {damaged}") from damaged
     return name
 
 

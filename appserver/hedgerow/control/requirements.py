@@ -11,12 +11,18 @@ installed. A pyproject.toml without dependencies is some tool's.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .lock import normal
+
+_OTHER = re.compile(r"\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)")
+_HASH = re.compile(r"--hash[= ](\w+:\w+)")
+_NAME = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 
 LOCK, PROJECT, LIST = "uv.lock", "pyproject.toml", "requirements.txt"
 
@@ -63,6 +69,20 @@ def wanted(app: str, folder: Path, python: str = "") -> Requirements | None:
         wishes.append(Wish(python, "app.toml"))
     file = _file(app, folder, project)
     return Requirements(app, folder, file, tuple(wishes)) if file or wishes else None
+
+
+def hashes(path: Path, seen: frozenset[Path] = frozenset()) -> dict[str, set[str]]:
+    """The hashes (`sha256:…`) that a list of requirements, with the lists that it refers to, gives for packages."""
+    found: dict[str, set[str]] = {}
+    if path in seen or not path.is_file():  # uv has told what is wrong with that
+        return found
+    for line in path.read_text("utf-8", "replace").replace("\\\n", " ").splitlines():
+        if other := _OTHER.match(line):
+            for name, more in hashes(path.parent / other.group(1), seen | {path}).items():
+                found.setdefault(name, set()).update(more)
+        elif (given := _HASH.findall(line)) and (named := _NAME.match(line)):
+            found.setdefault(normal(named.group(1)), set()).update(given)
+    return found
 
 
 def _file(app: str, folder: Path, project: dict[str, Any]) -> str:

@@ -49,15 +49,16 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
             return overlay.lock
         pins = place / "present.txt"
         pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(present.items()) if version))
-        base.stand_ins(place, overlay)
+        links = base.stand_ins(place.parent, overlay)
         try:
-            found = _compile(uv, [asked], [*files, "--constraints", pins, "--find-links", place], running(), place)
+            found = _compile(uv, [asked], [*files, "--constraints", pins, "--find-links", links], running(), place)
         except Refused as refused:
             alone = _alone(uv, asked, files, running(), place)
             return Conflict(_difference(refused.text, alone, present))
-    if brought := [package.name for package in found.packages if _is_within(asked.folder, package)]:
+        new = _checked(asked, _new(found, present, links), files)
+    if brought := [package.name for package in new.packages if _is_within(asked.folder, package)]:
         return Conflict(f"brings {', '.join(brought)} in its own folder")
-    return overlay.lock.added(found.without(present))
+    return overlay.lock.added(new)
 
 
 def own(uv: Uv, asked: Requirements, interpreter: Interpreter) -> Lock:
@@ -65,7 +66,7 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter) -> Lock:
     with uv.workplace() as place:
         files = _files(uv, [asked], place)
         try:
-            return _compile(uv, [asked], [*files, _engine(place)], interpreter, place)
+            return _checked(asked, _compile(uv, [asked], [*files, _engine(place)], interpreter, place), files)
         except Refused as refused:
             alone = _alone(uv, asked, files, interpreter, place) if files else Lock()
             if not any(alone.versions.get(name, version) != version for name, version in _engine_versions().items()):
@@ -81,15 +82,15 @@ def together(uv: Uv, asked: Sequence[Requirements]) -> Lock | Conflict:
     if not asked:
         return Lock()
     with uv.workplace() as place:
-        base.stand_ins(place, Overlay())
+        links = base.stand_ins(place.parent, Overlay())
         try:
-            what: list[str | Path] = [*_files(uv, asked, place), _engine(place), "--find-links", place]
-            found = _compile(uv, asked, what, running(), place)
+            files = _files(uv, asked, place)
+            found = _compile(uv, asked, [*files, _engine(place), "--find-links", links], running(), place)
         except Refused as refused:
             if (machine := complaints.cause(refused.text)) is not None:
                 raise UserError(complaints.sentence(refused.text)) from machine
             return Conflict(complaints.sentence(refused.text))
-    return found.without(base.versions())
+        return _checked(asked[0], _new(found, base.versions(), links), files)
 
 
 def _is_met(uv: Uv, asked: Requirements, files: Sequence[Path], overlay: Overlay, place: Path) -> bool:
@@ -143,10 +144,27 @@ def _compile(
     ]
     # uv reads the [tool.uv] of the folder that it runs in: an app may name its index there.
     uv.run("pip", "compile", *options, "--output-file", path, *what, cwd=asked[0].folder)
-    found = lock.read(path.read_text("utf-8"), place.resolve())
+    found = lock.read(path.read_text("utf-8"), place)
     if folders := [package.name for package in found.packages if "directory" in package.table]:
         raise asked[0].mistake(f"{', '.join(folders)} is a folder, and only packages can be installed")
     return found
+
+
+def _checked(asked: Requirements, found: Lock, files: Sequence[Path]) -> Lock:
+    """With those files of packages that have the hashes asked for, which uv does not look at when it makes a lock."""
+    hashes: dict[str, set[str]] = {}
+    for file in files:
+        if file.suffix == ".txt":
+            hashes |= requirements.hashes(file)
+    try:
+        return found.only(hashes)
+    except UserError as error:
+        raise asked.mistake(str(error)) from error
+
+
+def _new(found: Lock, present: Mapping[str, str], links: Path) -> Lock:
+    """What of it is not there yet. What stands for a package that is there is never new, however versions are spelt."""
+    return lock.of(one for one in found.without(present).packages if not _is_within(links, one))
 
 
 def _alone(uv: Uv, asked: Requirements, files: Sequence[Path], interpreter: Interpreter, place: Path) -> Lock:

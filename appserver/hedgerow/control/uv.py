@@ -20,11 +20,12 @@ from uv import find_uv_bin
 from ..config import Settings
 from ..errors import HedgerowError, UserError
 from . import process
+from .base import MAKING
 from .child import Child, Clock, TimeOver
 from .interpreters import Interpreter
 
 LIMIT_S = 600.0
-HOME, MAKING = Path("environments"), ".making-"
+HOME = Path("environments")
 CACHE = Path("cache") / "uv"
 # Which Python, which place and how: that is ours to say.
 OURS = frozenset({
