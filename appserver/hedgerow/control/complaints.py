@@ -28,6 +28,8 @@ _NETWORK = re.compile(
 def sentence(text: str) -> str:
     """The one sentence."""
     flat = flattened(text)
+    if (built := re.search(r"Failed to (?:download and )?build `([^`]+)`", flat)) and cause(text) is None:
+        return _failed_build(built.group(1), text)
     for pattern, tell in _RULES:
         if found := re.search(pattern, flat):
             return tell(found)
@@ -60,9 +62,10 @@ def _no_wheel(found: re.Match[str]) -> str:
     return f"{found.group(1)} has no wheel for this Python and machine, and there is no C compiler to build it"
 
 
-def _failed_build(found: re.Match[str]) -> str:
-    last = re.split(r" hint: ", found.string[found.end() :])[0]
-    return f"{found.group(1)} cannot be built: {last.strip()[-MAX_CHARS // 2 :]}"
+def _failed_build(package: str, text: str) -> str:
+    """The last line of what its build wrote tells most."""
+    lines = [line.strip() for line in text.partition("\nhint:")[0].splitlines() if line.strip()]
+    return f"{package} cannot be built: {lines[-1].removeprefix('cause: ')}"
 
 
 def _unreachable(found: re.Match[str]) -> str:
@@ -97,7 +100,6 @@ _RULES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"\(os error (?:{'|'.join(str(number) for number in MACHINE)})\)", lambda found: _disk(found.string)),
     (r"Wheels are required for `([^`]+)`", _no_wheel),
     (r"Building source distributions (?:for|is disabled)[^`]*`?([\w.-]+)?", lambda found: _source(found.string)),
-    (r"Failed to (?:download and )?build `([^`]+)`", _failed_build),
     (_NETWORK.pattern, _unreachable),
     (r"([\w.-]+) was not found in the (?:package registry|provided package locations)", _missing),
     (
