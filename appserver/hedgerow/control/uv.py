@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from .child import Child, Clock, TimeOver
 from .interpreters import Interpreter
 
 LIMIT_S = 600.0
+ASKED_S = 10.0
 HOME = Path("environments")
 CACHE = Path("cache") / "uv"
 # Which Python, which place and how: that is ours to say.
@@ -87,11 +89,9 @@ class Uv:
         """What there is on PATH, and what uv itself has put on this machine."""
         text = self.run("python", "list", "--only-installed", "--output-format", "json", cwd=Path("/"))
         found: list[dict[str, str]] = next((json.loads(line) for line in text.splitlines() if line.startswith("[")), [])
-        return [
-            Interpreter(Path(one["path"]), one["version"])
-            for one in found
-            if one["implementation"] == "cpython" and one.get("variant", "default") == "default"
-        ]
+        usual = [one for one in found if one["implementation"] == "cpython" and one.get("variant") in (None, "default")]
+        there = ((_executable(Path(one["path"]), self._environ), one["version"]) for one in usual)
+        return [Interpreter(path, version) for path, version in dict.fromkeys(there) if path is not None]
 
 
 def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
@@ -99,6 +99,19 @@ def _environment(environ: Mapping[str, str], settings: Settings) -> dict[str, st
     indexes = {key: value for key, value in environ.items() if key.startswith("UV_") and key not in OURS}
     ours = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
     return {key: value for key, value in scrubbed.items() if key != "VIRTUAL_ENV"} | indexes | ours
+
+
+def _executable(path: Path, environ: Mapping[str, str]) -> Path | None:
+    """Where a Python really is: a version manager puts scripts on PATH, which choose one by what is set around them."""
+    try:
+        with open(path, "rb") as file:
+            if file.read(2) != b"#!":
+                return path
+        command: list[str | Path] = [path, "-I", "-c", "import sys; print(sys.executable)"]
+        told = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=ASKED_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Path(told.stdout.strip())
 
 
 def _binary() -> str:
