@@ -185,6 +185,33 @@ def test_without_a_compiler_a_source_is_refused_and_with_one_it_is_built(site: S
     assert run(site, name, "import only_source; print(only_source.version)") == "1.0"
 
 
+def test_an_own_environment_stays_as_it_is_until_its_app_asks_for_more(site: Site) -> None:
+    mine, state = interpreters.running(), site.settings.state
+    asked = site.app("blog", "other\nplain<2\n")
+    name = environments.build(site.uv(), environments.own(resolution.own(site.uv(), asked, mine), mine), asked)
+    kept = environments.overlay(state, name)
+    questions = len(site.index.asked)
+    assert resolution.own(site.uv(), site.app("blog", "other\nplain\n"), mine, kept) == kept.lock
+    assert len(site.index.asked) == questions
+    asked = site.app("blog", "other\nplain\nwerkzeug\n")
+    assert resolution.own(site.uv(), asked, mine, kept).versions == {
+        **kept.lock.versions,
+        "werkzeug": HERE["werkzeug"],
+    }
+    assert resolution.own(site.uv(), asked, mine).versions["plain"] == "2.0"
+
+
+def test_what_is_in_the_cache_is_not_fetched_again(site: Site) -> None:
+    asked = site.app("blog", "other\n")
+    found = resolution.shared(site.uv(), asked, base.Overlay())
+    assert isinstance(found, Lock)
+    environments.build(site.uv(), environments.shared(found), asked)
+    questions = len(site.index.asked)
+    more = environments.own(found, interpreters.running())
+    environments.build(site.uv(), more, asked)
+    assert len(site.index.asked) == questions
+
+
 def test_an_app_cannot_have_another_engine(site: Site) -> None:
     asked = site.app("blog", "gevent<2\n")
     with pytest.raises(UserError) as told:

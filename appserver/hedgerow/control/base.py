@@ -49,10 +49,10 @@ def packages_of(environment: Path) -> Path:
     return found
 
 
-def descriptions(overlay: Overlay) -> Iterator[Path]:
-    """The folder that describes it (`flask-3.1.3.dist-info`) of each package of overlay and base."""
+def descriptions(overlay: Overlay, beneath: Iterable[str]) -> Iterator[Path]:
+    """The folder that describes it (`flask-3.1.3.dist-info`) of each package of the overlay and these folders."""
     seen = set()
-    for path in ([] if overlay.packages is None else [str(overlay.packages)]) + paths():
+    for path in [*([] if overlay.packages is None else [str(overlay.packages)]), *beneath]:
         for entry in os.scandir(path):
             name = normal(entry.name.split("-")[0])
             if entry.name.endswith(".dist-info") and entry.is_dir() and name not in seen:
@@ -60,12 +60,12 @@ def descriptions(overlay: Overlay) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def show(folder: Path, overlay: Overlay) -> None:
-    """Lets it seem that all packages of base and overlay are installed in `folder`: their descriptions are there.
+def show(folder: Path, overlay: Overlay, beneath: Iterable[str]) -> None:
+    """Lets it seem that all packages of the overlay and these folders are installed in `folder`: their descriptions are.
 
     uv passes over a description that is a link; of one that is a folder, the files may be links.
     """
-    for description in descriptions(overlay):
+    for description in descriptions(overlay, beneath):
         (folder / description.name).mkdir()
         for file in ("METADATA", "direct_url.json"):  # from where it was, if from no index
             if os.path.exists(description / file):
@@ -77,7 +77,7 @@ def stand_ins(home: Path, overlay: Overlay) -> Path:
     these versions whatever the index has. None is ever installed. It stays where it is, since uv keeps what it has read
     of a file by its path; pruning takes it away when nobody has used it for a while.
     """
-    found = list(descriptions(overlay))
+    found = list(descriptions(overlay, paths()))
     told = "\n".join(sorted(map(str, found)))
     target = home / (STAND_INS + hashlib.sha256(told.encode()).hexdigest()[:32])
     if not target.exists():

@@ -122,8 +122,7 @@ def _make(uv: Uv, environment: Environment, target: Path) -> None:
             cwd=place,
         )
         (made / LOCK).write_text(environment.lock.text, "utf-8")
-        options = ["--quiet", "--compile-bytecode", *uv.builds]
-        uv.run("pip", "sync", *options, "--python", made / "bin" / "python", made / LOCK, cwd=place)
+        _install(uv, made)
         packages = base.packages_of(made)
         check(packages)
         if environment.kind == SHARED:
@@ -133,6 +132,21 @@ def _make(uv: Uv, environment: Environment, target: Path) -> None:
             (packages / base.PACKAGE.name).symlink_to(base.PACKAGE)
         (made / MADE).write_text(json.dumps(environment.made), "utf-8")
         durable.publish(made, made.rename, target)
+
+
+def _install(uv: Uv, made: Path) -> None:
+    options: list[str | Path] = [
+        "--quiet",
+        "--compile-bytecode",
+        *uv.builds,
+        "--python",
+        made / "bin" / "python",
+        made / LOCK,
+    ]
+    try:  # what is in the cache is not asked for again, though an index may want that
+        uv.run("pip", "sync", "--offline", *options, cwd=made)
+    except Refused:
+        uv.run("pip", "sync", *options, cwd=made)
 
 
 def check(packages: Path) -> None:

@@ -75,7 +75,7 @@ class Lock:
 
     @property
     def text(self) -> str:
-        return HEAD + "".join(package.text for package in self.packages)
+        return HEAD + ("".join(package.text for package in self.packages) or "packages = []\n")
 
     @property
     def versions(self) -> dict[str, str]:

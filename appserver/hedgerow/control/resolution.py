@@ -24,6 +24,7 @@ from .uv import Refused, Uv
 
 # What a worker imports, beside Hedgerow itself and the standard library.
 ENGINE = ("gevent",)
+NOTHING = Overlay()
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
     present = base.versions() | overlay.lock.versions
     with uv.workplace() as place:
         files = _files(uv, [asked], place)
-        if _is_met(uv, asked, files, overlay, place):
+        if _is_met(uv, asked, files, running(), overlay, base.paths(), place):
             return overlay.lock
         pins = place / "present.txt"
         pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(present.items()) if version))
@@ -61,14 +62,19 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
     return overlay.lock.added(new)
 
 
-def own(uv: Uv, asked: Requirements, interpreter: Interpreter) -> Lock:
-    """All packages of an environment for this app alone. Raises UserError with one sentence."""
+def own(uv: Uv, asked: Requirements, interpreter: Interpreter, kept: Overlay = NOTHING) -> Lock:
+    """All packages of an environment for this app alone. Raises UserError with one sentence.
+
+    kept: what it has now, if that is to stay as far as it is still what the app asks for.
+    """
     with uv.workplace() as place:
-        files = _files(uv, [asked], place)
+        files = [*_files(uv, [asked], place), _engine(place)]
+        if kept.packages is not None and _is_met(uv, asked, files, interpreter, kept, (), place):
+            return kept.lock
         try:
-            return _checked(asked, _compile(uv, [asked], [*files, _engine(place)], interpreter, place), files)
+            return _checked(asked, _compile(uv, [asked], files, interpreter, place, kept.lock), files)
         except Refused as refused:
-            alone = _alone(uv, asked, files, interpreter, place) if files else Lock()
+            alone = _alone(uv, asked, files[:-1], interpreter, place) if asked.file else Lock()
             if not any(alone.versions.get(name, version) != version for name, version in _engine_versions().items()):
                 _tell(asked, refused)
             raise asked.mistake(
@@ -82,7 +88,7 @@ def together(uv: Uv, asked: Sequence[Requirements]) -> Lock | Conflict:
     if not asked:
         return Lock()
     with uv.workplace() as place:
-        links = base.stand_ins(place.parent, Overlay())
+        links = base.stand_ins(place.parent, NOTHING)
         try:
             files = _files(uv, asked, place)
             found = _compile(uv, asked, [*files, _engine(place), "--find-links", links], running(), place)
@@ -93,13 +99,16 @@ def together(uv: Uv, asked: Sequence[Requirements]) -> Lock | Conflict:
         return _checked(asked[0], _new(found, base.versions(), links), files)
 
 
-def _is_met(uv: Uv, asked: Requirements, files: Sequence[Path], overlay: Overlay, place: Path) -> bool:
-    """Whether base and overlay fulfil them, as uv sees it: with extras and markers, and all that follows. It takes no
+def _is_met(
+    uv: Uv, asked: Requirements, files: Sequence[Path], interpreter: Interpreter, overlay: Overlay,
+    beneath: Sequence[str], place: Path,
+) -> bool:  # fmt: skip
+    """Whether what is there fulfils them, as uv sees it: with extras and markers, and all that follows. It takes no
     network. uv looks into one folder only, so it gets one in which all those packages seem to be.
     """
     view = place / "view"
-    uv.run("venv", "--quiet", "--no-project", "--python", running().path, view, cwd=asked.folder)
-    base.show(base.packages_of(view), overlay)
+    uv.run("venv", "--quiet", "--no-project", "--python", interpreter.path, view, cwd=asked.folder)
+    base.show(base.packages_of(view), overlay, beneath)
     try:
         said = uv.run(
             "pip", "install", "--dry-run", "--offline", "--python", view, *_each("-r", files), cwd=asked.folder
@@ -129,10 +138,15 @@ def _files(uv: Uv, asked: Sequence[Requirements], place: Path) -> list[Path]:
 
 
 def _compile(
-    uv: Uv, asked: Sequence[Requirements], what: Sequence[str | Path], interpreter: Interpreter, place: Path
+    uv: Uv,
+    asked: Sequence[Requirements],
+    what: Sequence[str | Path],
+    interpreter: Interpreter,
+    place: Path,
+    preferred: Lock = NOTHING.lock,
 ) -> Lock:
     path = place / "pylock.toml"
-    path.unlink(missing_ok=True)  # uv would prefer the versions that it has
+    path.write_text(preferred.text, "utf-8")  # uv prefers the versions that it has
     options: list[str | Path] = [
         "--quiet",
         "--no-header",
