@@ -65,11 +65,11 @@ def test_time_and_disk_of_environments(tmp_path: Path) -> None:
             resolved = time.monotonic()
             made = environments.build(uv(), environments.own(found, interpreters.running()), app)
             built = time.monotonic()
-            alone, all_of_it = disk_kb(home / made), disk_kb(home, cache)
+            new_kb = disk_kb(cache, home / made) - disk_kb(cache)
             print(
                 f"{name}, {which}: {len(found.packages)} packages, resolved in {resolved - began:.2f} s, "
-                f"built in {built - resolved:.2f} s, {alone / 1024:.1f} MB, cache and all environments "
-                f"{all_of_it / 1024:.1f} MB"
+                f"built in {built - resolved:.2f} s, {disk_kb(home / made) / 1024:.1f} MB, of which "
+                f"{new_kb / 1024:.1f} MB are not shared with the cache of {disk_kb(cache) / 1024:.1f} MB"
             )
             subprocess.run([environments.python(settings.state, made), "-P", "-c", "import gevent"], check=True)
             if which == "first":
