@@ -315,12 +315,14 @@ def test_two_builders_at_once_end_with_one(site: Site) -> None:
 
 def test_a_damaged_cache_is_noticed_and_mended(site: Site) -> None:
     """As a power cut can leave it. Environments share files with the cache, so it is damaged through one of them."""
-    first = join(site, "blog", "plain\n")
-    home = site.settings.state / "environments" / first
-    [file] = home.rglob("plain/__init__.py")
+    asked = site.app("blog", "plain\n")
+    found = resolution.shared(site.uv(), asked, base.Overlay())
+    assert isinstance(found, Lock)
+    first = environments.build(site.uv(), environments.shared(found), asked)
+    [file] = (site.settings.state / "environments" / first).rglob("plain/__init__.py")
     assert file.stat().st_nlink > 1
     os.truncate(file, 0)
-    second = join(site, "shop", "other\nplain\n")
+    second = environments.build(site.uv(), environments.own(found, interpreters.running()), asked)
     assert run(site, second, "import plain; print(plain.version)") == "2.0"
 
 

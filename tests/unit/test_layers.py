@@ -34,7 +34,13 @@ ALLOWED = {
     "cli": {"errors", "config", "hosting", "control", "__init__"},
     "__init__": set(),
 }
-THIRD_PARTY_ONLY_IN = {"gevent": {"worker"}, "greenlet": {"worker"}, "click": {"cli"}, "watchfiles": {"control"}}
+THIRD_PARTY_ONLY_IN = {
+    "gevent": {"worker"},
+    "greenlet": {"worker"},
+    "click": {"cli"},
+    "watchfiles": {"control"},
+    "uv": {"control"},
+}
 
 
 def imports(path: Path) -> Iterator[str]:
