@@ -48,10 +48,18 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """uv's, so that it asks each interpreter what it is only once. Each test's index is another one."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def site(tmp_path: Path, packages: Path) -> Iterator[Site]:
+def site(tmp_path: Path, packages: Path, cache: Path) -> Iterator[Site]:
     with index_of(packages) as index:
-        yield Site(tmp_path, index)
+        made = Site(tmp_path, index)
+        (made.settings.state / "cache").symlink_to(cache)
+        yield made
 
 
 def run(site: Site, name: str, code: str) -> str:
@@ -315,6 +323,7 @@ def test_two_builders_at_once_end_with_one(site: Site) -> None:
 
 def test_a_damaged_cache_is_noticed_and_mended(site: Site) -> None:
     """As a power cut can leave it. Environments share files with the cache, so it is damaged through one of them."""
+    (site.settings.state / "cache").unlink()
     asked = site.app("blog", "plain\n")
     found = resolution.shared(site.uv(), asked, base.Overlay())
     assert isinstance(found, Lock)

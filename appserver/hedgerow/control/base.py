@@ -61,7 +61,7 @@ def descriptions(overlay: Overlay, beneath: Iterable[str]) -> Iterator[Path]:
 
 
 def show(folder: Path, overlay: Overlay, beneath: Iterable[str]) -> None:
-    """Lets it seem that all packages of the overlay and these folders are installed in `folder`: their descriptions are.
+    """Lets it seem that all packages of the overlay and these folders are installed in `folder`, by their descriptions.
 
     uv passes over a description that is a link; of one that is a folder, the files may be links.
     """

@@ -168,8 +168,8 @@ def _checked(asked: Requirements, found: Lock, files: Sequence[Path]) -> Lock:
     """With those files of packages that have the hashes asked for, which uv does not look at when it makes a lock."""
     hashes: dict[str, set[str]] = {}
     for file in files:
-        if file.suffix == ".txt":
-            hashes |= requirements.hashes(file)
+        for name, given in requirements.hashes(file).items() if file.suffix == ".txt" else ():
+            hashes[name] = hashes.get(name, given) & given  # two apps may ask for the same package
     try:
         return found.only(hashes)
     except UserError as error:
