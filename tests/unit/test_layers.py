@@ -41,6 +41,7 @@ THIRD_PARTY_ONLY_IN = {
     "click": {"cli"},
     "watchfiles": {"control"},
     "httptools": {"worker"},
+    "uv": {"control"},
 }
 
 
