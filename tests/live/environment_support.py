@@ -18,9 +18,9 @@ from pathlib import Path
 
 from hedgerow.config import Settings
 from hedgerow.control.child import Clock
-from hedgerow.control.lock import normal
-from hedgerow.control.requirements import Requirements, wanted
-from hedgerow.control.uv import Uv
+from hedgerow.control.environments.lock import normal
+from hedgerow.control.environments.requirements import Requirements, wanted
+from hedgerow.control.environments.uv import Uv
 
 BACKEND = """
 import os, sys, zipfile

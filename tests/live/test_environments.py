@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from environment_support import Site, index_of, repacked, sdist, wheel
 
-from hedgerow.control import base, environments, interpreters, resolution
 from hedgerow.control.child import Cancelled
-from hedgerow.control.lock import Lock
-from hedgerow.control.resolution import Conflict
+from hedgerow.control.environments import base, builds, interpreters, resolution
+from hedgerow.control.environments.lock import Lock
+from hedgerow.control.environments.resolution import Conflict
 from hedgerow.errors import UserError
 
 HERE = {name: importlib.metadata.version(name) for name in ("flask", "werkzeug", "gevent")}
@@ -44,7 +44,8 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel(folder, "tomorrow", "1.0", python=">=3.99")
     wheel(folder, "gevent", "1.0")
     sdist(folder, "only-source", "1.0")
-    repacked(folder, "gevent")
+    for engine in ("gevent", "httptools"):
+        repacked(folder, engine)
     return folder
 
 
@@ -64,7 +65,7 @@ def site(tmp_path: Path, packages: Path, cache: Path) -> Iterator[Site]:
 
 def run(site: Site, name: str, code: str) -> str:
     """What an environment's interpreter prints."""
-    command = [environments.python(site.settings.state, name), "-P", "-W", "error", "-c", code]
+    command = [builds.python(site.settings.state, name), "-P", "-W", "error", "-c", code]
     environ = {"PATH": os.environ["PATH"]}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -79,9 +80,9 @@ def whole(site: Site) -> set[str]:
 def join(site: Site, name: str, text: str, present: str = "") -> str:
     """The shared environment in which there is what this app asks for, too."""
     asked = site.app(name, text)
-    found = resolution.shared(site.uv(), asked, environments.overlay(site.settings.state, present))
+    found = resolution.shared(site.uv(), asked, builds.overlay(site.settings.state, present))
     assert isinstance(found, Lock)
-    return environments.build(site.uv(), environments.shared(found), asked)
+    return builds.build(site.uv(), builds.shared(found), asked)
 
 
 def test_what_the_base_has_needs_no_environment_and_no_network(site: Site) -> None:
@@ -100,7 +101,7 @@ def test_the_shared_set_grows_and_changes_nothing(site: Site) -> None:
     first = join(site, "blog", "flask\nplain<2\n")
     second = join(site, "shop", "other\nwith-extra[more]\n", first)
     state = site.settings.state
-    assert environments.overlay(state, second).lock.versions == {"plain": "1.0", "other": "1.0", "with-extra": "1.0"}
+    assert builds.overlay(state, second).lock.versions == {"plain": "1.0", "other": "1.0", "with-extra": "1.0"}
     told = "import flask, plain, other, hedgerow.worker, click; print(plain.version, flask.__file__)"
     version, _, place = run(site, second, told).partition(" ")
     assert version == "1.0"
@@ -119,7 +120,7 @@ def test_a_newcomer_with_another_version_conflicts_and_gets_its_own(site: Site) 
     found = resolution.shared(site.uv(), asked, base.Overlay())
     assert found == Conflict(f"needs werkzeug<3, but the shared pool has werkzeug {HERE['werkzeug']}")
     mine = resolution.own(site.uv(), asked, interpreters.choose(asked, site.uv().interpreters))
-    name = environments.build(site.uv(), environments.own(mine, interpreters.running()), asked)
+    name = builds.build(site.uv(), builds.own(mine, interpreters.running()), asked)
     assert run(site, name, "import werkzeug; print(werkzeug.version)") == "2.3.8"
     assert base.versions() == before
     # nothing but what it asks for, the engine and Hedgerow
@@ -131,7 +132,7 @@ def test_a_newcomer_with_another_version_conflicts_and_gets_its_own(site: Site) 
 
 def test_what_follows_from_a_requirement_conflicts_too(site: Site) -> None:
     first = join(site, "blog", "plain\n")
-    present = environments.overlay(site.settings.state, first)
+    present = builds.overlay(site.settings.state, first)
     found = resolution.shared(site.uv(), site.app("old", "old-fashioned\n"), present)
     assert found == Conflict("needs plain<2, but the shared pool has plain 2.0")
 
@@ -139,13 +140,13 @@ def test_what_follows_from_a_requirement_conflicts_too(site: Site) -> None:
 def test_an_upgrade_takes_the_newest_that_all_apps_together_allow(site: Site) -> None:
     blog, shop = site.app("blog", "plain\n"), site.app("shop", "other\nflask\n")
     first = join(site, "early", "plain<2\n")
-    assert environments.overlay(site.settings.state, first).lock.versions == {"plain": "1.0"}
+    assert builds.overlay(site.settings.state, first).lock.versions == {"plain": "1.0"}
     wheel(site.index.folder, "flask", "99.0")
     try:
         found = resolution.together(site.uv(), [blog, shop])
         assert isinstance(found, Lock)
         assert found.versions == {"plain": "2.0", "other": "1.0", "flask": "99.0"}
-        name = environments.build(site.uv(), environments.shared(found), shop)
+        name = builds.build(site.uv(), builds.shared(found), shop)
         assert run(site, name, "import flask, click; print(flask.version)") == "99.0"
         old = site.app("old", "old-fashioned\nplain>=2\n")
         conflict = resolution.together(site.uv(), [blog, old])
@@ -190,15 +191,15 @@ def test_without_a_compiler_a_source_is_refused_and_with_one_it_is_built(site: S
     compiler.touch(mode=0o755)
     found = resolution.shared(site.uv(PATH=f"{tmp_path}:{os.environ['PATH']}"), asked, base.Overlay())
     assert isinstance(found, Lock)
-    name = environments.build(site.uv(), environments.shared(found), asked)
+    name = builds.build(site.uv(), builds.shared(found), asked)
     assert run(site, name, "import only_source; print(only_source.version)") == "1.0"
 
 
 def test_an_own_environment_stays_as_it_is_until_its_app_asks_for_more(site: Site) -> None:
     mine, state = interpreters.running(), site.settings.state
     asked = site.app("blog", "other\nplain<2\n")
-    name = environments.build(site.uv(), environments.own(resolution.own(site.uv(), asked, mine), mine), asked)
-    kept = environments.overlay(state, name)
+    name = builds.build(site.uv(), builds.own(resolution.own(site.uv(), asked, mine), mine), asked)
+    kept = builds.overlay(state, name)
     questions = len(site.index.asked)
     assert resolution.own(site.uv(), site.app("blog", "other\nplain\n"), mine, kept) == kept.lock
     assert len(site.index.asked) == questions
@@ -214,10 +215,10 @@ def test_what_is_in_the_cache_is_not_fetched_again(site: Site) -> None:
     asked = site.app("blog", "other\n")
     found = resolution.shared(site.uv(), asked, base.Overlay())
     assert isinstance(found, Lock)
-    environments.build(site.uv(), environments.shared(found), asked)
+    builds.build(site.uv(), builds.shared(found), asked)
     questions = len(site.index.asked)
-    more = environments.own(found, interpreters.running())
-    environments.build(site.uv(), more, asked)
+    more = builds.own(found, interpreters.running())
+    builds.build(site.uv(), more, asked)
     assert len(site.index.asked) == questions
 
 
@@ -243,7 +244,7 @@ def test_credentials_of_the_installation_are_used_and_kept_nowhere(site: Site) -
     asked = site.app("blog", "plain\n")
     found = resolution.shared(site.uv(**uv), asked, base.Overlay())
     assert isinstance(found, Lock)
-    name = environments.build(site.uv(**uv), environments.shared(found), asked)
+    name = builds.build(site.uv(**uv), builds.shared(found), asked)
     home = site.settings.state / "environments" / name
     assert [path for path in home.rglob("*") if path.is_file() and b"top-s3cr3t" in path.read_bytes()] == []
     with pytest.raises(UserError, match=r"there is no package other to be seen: the index .* answers 401"):
@@ -310,7 +311,7 @@ def test_two_builders_at_once_end_with_one(site: Site) -> None:
 
     def build() -> None:
         barrier.wait()
-        names.append(environments.build(site.uv(), environments.shared(found), asked))
+        names.append(builds.build(site.uv(), builds.shared(found), asked))
 
     threads = [threading.Thread(target=build) for _ in range(2)]
     for thread in threads:
@@ -327,11 +328,11 @@ def test_a_damaged_cache_is_noticed_and_mended(site: Site) -> None:
     asked = site.app("blog", "plain\n")
     found = resolution.shared(site.uv(), asked, base.Overlay())
     assert isinstance(found, Lock)
-    first = environments.build(site.uv(), environments.shared(found), asked)
+    first = builds.build(site.uv(), builds.shared(found), asked)
     [file] = (site.settings.state / "environments" / first).rglob("plain/__init__.py")
     assert file.stat().st_nlink > 1
     os.truncate(file, 0)
-    second = environments.build(site.uv(), environments.own(found, interpreters.running()), asked)
+    second = builds.build(site.uv(), builds.own(found, interpreters.running()), asked)
     assert run(site, second, "import plain; print(plain.version)") == "2.0"
 
 
@@ -339,14 +340,14 @@ MAKER = """
 import sys, threading
 from pathlib import Path
 from hedgerow.config import Settings
-from hedgerow.control import environments, lock
+from hedgerow.control.environments import builds, lock
 from hedgerow.control.child import Clock
-from hedgerow.control.requirements import Requirements
-from hedgerow.control.uv import Uv
+from hedgerow.control.environments.requirements import Requirements
+from hedgerow.control.environments.uv import Uv
 state, text = Path(sys.argv[1]), Path(sys.argv[2])
 uv = Uv(Settings.from_env({}, state=state), Clock(60.0, threading.Event()))
 packages = lock.read(text.read_text(), text.parent)
-print(environments.build(uv, environments.shared(packages), Requirements("blog", text.parent)))
+print(builds.build(uv, builds.shared(packages), Requirements("blog", text.parent)))
 """
 
 
@@ -366,7 +367,7 @@ def test_what_a_killed_builder_leaves_is_never_used(site: Site, kills: int) -> N
     home = site.settings.state / "environments"
     killed = 0
     for _ in range(kills):
-        environments.prune(site.settings.state, (), time.time() + 2 * environments.KEPT_S)
+        builds.prune(site.settings.state, (), time.time() + 2 * builds.KEPT_S)
         assert site.names == set()
         maker = subprocess.Popen(command, env=site.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(random.uniform(0.3, 1.0) * took_s)
@@ -375,9 +376,9 @@ def test_what_a_killed_builder_leaves_is_never_used(site: Site, kills: int) -> N
         maker.wait()
         for name in site.names:
             if not name.startswith("."):
-                environments.check(base.packages_of(home / name))
+                builds.check(base.packages_of(home / name))
                 assert run(site, name, "import many.module_199, plain; print(many.module_199.value)") == "199"
-        assert environments.build(site.uv(), environments.shared(found), asked) == wanted
+        assert builds.build(site.uv(), builds.shared(found), asked) == wanted
         assert run(site, wanted, "import many.module_199; print(many.module_199.value)") == "199"
     print(f"{killed} of {kills} builders killed, of {took_s:.2f} s each")
     assert killed > 0
@@ -386,10 +387,10 @@ def test_what_a_killed_builder_leaves_is_never_used(site: Site, kills: int) -> N
 def test_pruning_keeps_what_is_used_and_what_is_new(site: Site) -> None:
     first, second = join(site, "blog", "plain<2\n"), join(site, "shop", "other\n")
     state = site.settings.state
-    assert environments.prune(state, (first,)) == []
-    later = time.time() + 2 * environments.KEPT_S
+    assert builds.prune(state, (first,)) == []
+    later = time.time() + 2 * builds.KEPT_S
     [stand_ins] = site.names - {first, second}
-    assert environments.prune(state, (first,), later) == sorted([stand_ins, second])
+    assert builds.prune(state, (first,), later) == sorted([stand_ins, second])
     assert site.names == {first}
 
 
@@ -398,12 +399,12 @@ def test_an_environment_of_another_base_or_interpreter_is_not_current(
 ) -> None:
     name = join(site, "blog", "plain\n")
     state = site.settings.state
-    assert environments.is_current(state, name)
-    assert environments.is_current(state, "")
-    assert not environments.is_current(state, "0" * 32)
+    assert builds.is_current(state, name)
+    assert builds.is_current(state, "")
+    assert not builds.is_current(state, "0" * 32)
     versions = base.versions()
     with monkeypatch.context() as patch:
         patch.setattr(base, "versions", lambda: {**versions, "flask": "4.0"})
-        assert not environments.is_current(state, name)
+        assert not builds.is_current(state, name)
     (state / "environments" / name / "bin" / "python").unlink()
-    assert not environments.is_current(state, name)
+    assert not builds.is_current(state, name)

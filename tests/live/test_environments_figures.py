@@ -14,12 +14,13 @@ import pytest
 from environment_support import Site, index_of, wheel
 
 from hedgerow.config import Settings
-from hedgerow.control import attempts, base, environments, interpreters, resolution
+from hedgerow.control import attempts
 from hedgerow.control.child import Clock
-from hedgerow.control.interpreters import Interpreter
-from hedgerow.control.lock import Lock
-from hedgerow.control.requirements import Requirements, wanted
-from hedgerow.control.uv import Uv
+from hedgerow.control.environments import base, builds, interpreters, resolution
+from hedgerow.control.environments.interpreters import Interpreter
+from hedgerow.control.environments.lock import Lock
+from hedgerow.control.environments.requirements import Requirements, wanted
+from hedgerow.control.environments.uv import Uv
 from hedgerow.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,7 @@ def test_time_and_disk_of_environments(tmp_path: Path) -> None:
             began = time.monotonic()
             found = resolution.own(uv(), app, interpreters.running())
             resolved = time.monotonic()
-            made = environments.build(uv(), environments.own(found, interpreters.running()), app)
+            made = builds.build(uv(), builds.own(found, interpreters.running()), app)
             built = time.monotonic()
             new_kb = disk_kb(cache, home / made) - disk_kb(cache)
             print(
@@ -71,7 +72,7 @@ def test_time_and_disk_of_environments(tmp_path: Path) -> None:
                 f"built in {built - resolved:.2f} s, {disk_kb(home / made) / 1024:.1f} MB, of which "
                 f"{new_kb / 1024:.1f} MB are not shared with the cache of {disk_kb(cache) / 1024:.1f} MB"
             )
-            subprocess.run([environments.python(settings.state, made), "-P", "-c", "import gevent"], check=True)
+            subprocess.run([builds.python(settings.state, made), "-P", "-c", "import gevent"], check=True)
             if which == "first":
                 shutil.rmtree(home / made)
 
@@ -84,9 +85,9 @@ def test_another_python_runs_a_worker(tmp_path: Path) -> None:
     print(f"beside {interpreters.running().version} there are {[one.version for one in others]}")
     for one in others or [interpreters.running()]:
         uv = Uv(settings, Clock(600.0, threading.Event()))
-        made = environments.build(uv, environments.own(resolution.own(uv, app, one), one), app)
+        made = builds.build(uv, builds.own(resolution.own(uv, app, one), one), app)
         code = "import gevent.monkey; gevent.monkey.patch_all(); import hedgerow.worker.start, flask, sys"
-        command = [environments.python(settings.state, made), "-P", "-c", f"{code}; print(sys.version)"]
+        command = [builds.python(settings.state, made), "-P", "-c", f"{code}; print(sys.version)"]
         told = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
         assert told.stdout.startswith(one.version)
 
@@ -94,7 +95,7 @@ def test_another_python_runs_a_worker(tmp_path: Path) -> None:
 def made(site: Site, app: Requirements) -> str:
     found = resolution.shared(site.uv(), app, base.Overlay())
     assert isinstance(found, Lock)
-    return environments.build(site.uv(), environments.shared(found), app)
+    return builds.build(site.uv(), builds.shared(found), app)
 
 
 @pytest.fixture

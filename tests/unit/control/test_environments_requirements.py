@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hedgerow.control.interpreters import Interpreter, choose, numbers, running, satisfies
-from hedgerow.control.requirements import Requirements, Wish, hashes, wanted
+from hedgerow.control.environments.interpreters import Interpreter, choose, numbers, running, satisfies
+from hedgerow.control.environments.requirements import Requirements, Wish, hashes, wanted
 from hedgerow.errors import UserError
 
 PROJECT = '[project]\nname = "blog"\n'

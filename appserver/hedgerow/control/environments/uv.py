@@ -18,11 +18,11 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from ..config import Settings
-from ..errors import HedgerowError, UserError
-from . import process
+from ...config import Settings
+from ...errors import HedgerowError, UserError
+from .. import process
+from ..child import Child, Clock, TimeOver
 from .base import MAKING
-from .child import Child, Clock, TimeOver
 from .interpreters import Interpreter
 
 LIMIT_S = 600.0

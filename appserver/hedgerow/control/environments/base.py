@@ -17,7 +17,7 @@ from pathlib import Path
 from .lock import Lock, normal
 
 MAKING, STAND_INS = ".making-", ".stand-ins-"
-PACKAGE = Path(__file__).resolve().parent.parent  # our own
+PACKAGE = Path(__file__).resolve().parents[2]  # our own
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import HedgerowError, UserError
-from . import base, complaints, durable, lock
+from ...errors import HedgerowError, UserError
+from .. import durable
+from . import base, complaints, lock
 from .base import Overlay
 from .interpreters import Interpreter, running
 from .lock import Lock

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from ..errors import UserError
+from ...errors import UserError
 from . import base, complaints, lock, requirements
 from .base import Overlay
 from .interpreters import Interpreter, fits, running
@@ -23,7 +23,7 @@ from .requirements import Requirements
 from .uv import Refused, Uv
 
 # What a worker imports, beside Hedgerow itself and the standard library.
-ENGINE = ("gevent",)
+ENGINE = ("gevent", "httptools")
 NOTHING = Overlay()
 
 

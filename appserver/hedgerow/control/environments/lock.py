@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ...errors import UserError
 
 HEAD = 'lock-version = "1.0"\ncreated-by = "hedgerow"\n'
 ONE = ("sdist", "archive", "directory", "vcs")

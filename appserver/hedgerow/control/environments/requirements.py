@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ...errors import UserError
 from .lock import normal
 
 _OTHER = re.compile(r"\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)")
