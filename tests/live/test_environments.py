@@ -22,6 +22,7 @@ from hedgerow.control.child import Cancelled
 from hedgerow.control.environments import base, builds, interpreters, resolution
 from hedgerow.control.environments.lock import Lock
 from hedgerow.control.environments.resolution import Conflict
+from hedgerow.control.process import interpreter
 from hedgerow.errors import UserError
 
 HERE = {name: importlib.metadata.version(name) for name in ("flask", "werkzeug", "gevent")}
@@ -65,7 +66,7 @@ def site(tmp_path: Path, packages: Path, cache: Path) -> Iterator[Site]:
 
 def run(site: Site, name: str, code: str) -> str:
     """What an environment's interpreter prints."""
-    command = [builds.python(site.settings.state, name), "-P", "-W", "error", "-c", code]
+    command = [interpreter(site.settings.state, name), "-P", "-W", "error", "-c", code]
     environ = {"PATH": os.environ["PATH"]}
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout.strip()
 

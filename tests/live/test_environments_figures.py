@@ -21,6 +21,7 @@ from hedgerow.control.environments.interpreters import Interpreter
 from hedgerow.control.environments.lock import Lock
 from hedgerow.control.environments.requirements import Requirements, wanted
 from hedgerow.control.environments.uv import Uv
+from hedgerow.control.process import interpreter
 from hedgerow.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -72,7 +73,7 @@ def test_time_and_disk_of_environments(tmp_path: Path) -> None:
                 f"built in {built - resolved:.2f} s, {disk_kb(home / made) / 1024:.1f} MB, of which "
                 f"{new_kb / 1024:.1f} MB are not shared with the cache of {disk_kb(cache) / 1024:.1f} MB"
             )
-            subprocess.run([builds.python(settings.state, made), "-P", "-c", "import gevent"], check=True)
+            subprocess.run([interpreter(settings.state, made), "-P", "-c", "import gevent"], check=True)
             if which == "first":
                 shutil.rmtree(home / made)
 
@@ -87,7 +88,7 @@ def test_another_python_runs_a_worker(tmp_path: Path) -> None:
         uv = Uv(settings, Clock(600.0, threading.Event()))
         made = builds.build(uv, builds.own(resolution.own(uv, app, one), one), app)
         code = "import gevent.monkey; gevent.monkey.patch_all(); import hedgerow.worker.start, flask, sys"
-        command = [builds.python(settings.state, made), "-P", "-c", f"{code}; print(sys.version)"]
+        command = [interpreter(settings.state, made), "-P", "-c", f"{code}; print(sys.version)"]
         told = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
         assert told.stdout.startswith(one.version)
 

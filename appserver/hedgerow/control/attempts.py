@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,14 +19,13 @@ from .command import run_hook
 from .entries import MOVE, Deploy
 from .folders import mark
 from .placement import BESIDE_OTHERS, NOTHING_KNOWN, Known, Placement
-from .placing import place
+from .placing import ALONE, Beside, is_the_machine, place
 from .step import Outcome
 from .trial import sweep
 
 AT_ONCE = 3
 LONG_S = 10.0  # one that lasts so long hangs or waits rather than works: it holds up no other
 MOST = 16
-MACHINE = (*releases.STATE_IS_FULL, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO)
 MAX_REASON, MAX_TRACEBACK = 1000, 20_000  # characters that the ledger keeps
 
 
@@ -37,7 +35,8 @@ class Attempt:
 
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
-    passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool.
+    passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool;
+    beneath: the environment of the shared pool then.
     """
 
     app: str
@@ -53,6 +52,7 @@ class Attempt:
     passing: bool = False
     placement: Placement = BESIDE_OTHERS
     moves: bool = False
+    beneath: str = ""
 
     def deploy(self) -> Deploy:
         """As the ledger tells it."""
@@ -111,17 +111,27 @@ class Attempts:
         """What is being made of the folder: '' until that is known, None if nothing is."""
         return self._running[app].release if app in self._running else None
 
-    def start(self, app: str, fingerprint: str, tried: Collection[str], known: Known = NOTHING_KNOWN) -> None:
-        """Snapshot and trial. tried: releases that need no trial; known: what says where it should run."""
+    def start(
+        self,
+        app: str,
+        fingerprint: str,
+        tried: Collection[str],
+        *,
+        known: Known = NOTHING_KNOWN,
+        beside: Beside = ALONE,
+    ) -> None:
+        """Snapshot and trial. tried: releases that need no trial; known: what says where it should run; beside: the
+        shared pool.
+        """
         running = self._running[app] = Running(fingerprint)
-        attempt = Attempt(app, fingerprint, time.time())
-        running.future = self._pool.submit(self._make, attempt, tried, running, known)
+        attempt = Attempt(app, fingerprint, time.time(), beneath=beside.environment)
+        running.future = self._pool.submit(self._make, attempt, tried, running, known, beside)
 
-    def move(self, app: str, release: str, known: Known) -> None:
+    def move(self, app: str, release: str, known: Known, beside: Beside) -> None:
         """The trial of a release that is there, in the pool that is decided by what is known."""
         running = self._running[app] = Running("", release)
-        attempt = Attempt(app, "", time.time(), release, moves=True)
-        running.future = self._pool.submit(self._try, attempt, known)
+        attempt = Attempt(app, "", time.time(), release, moves=True, beneath=beside.environment)
+        running.future = self._pool.submit(self._try, attempt, known, beside)
 
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
         """The release's hook, unless it may not begin any more when its turn comes."""
@@ -144,7 +154,9 @@ class Attempts:
         self._cancel.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _make(self, attempt: Attempt, tried: Collection[str], running: Running, known: Known) -> Attempt:
+    def _make(
+        self, attempt: Attempt, tried: Collection[str], running: Running, known: Known, beside: Beside
+    ) -> Attempt:
         began = time.monotonic()
         folder = self._settings.apps / attempt.app
         try:
@@ -152,7 +164,7 @@ class Attempts:
         except Exception as error:  # whatever one app is, the others are served
             reason = str(error) if isinstance(error, UserError) else f"{attempt.app}: {error!r}"
             void = self._mark(attempt.app) != attempt.fingerprint
-            return attempt.after(Outcome("snapshot", reason), void=void, passing=_is_the_machine(error))
+            return attempt.after(Outcome("snapshot", reason), void=void, passing=is_the_machine(error))
         if self._mark(attempt.app) != attempt.fingerprint:  # it may have waited for its turn, and be half of a change
             return dataclasses.replace(attempt, void=True)
         made = Outcome("snapshot", seconds={"snapshot": round(time.monotonic() - began, 3)})
@@ -160,14 +172,14 @@ class Attempts:
         running.release = attempt.release
         if attempt.release in tried:
             return dataclasses.replace(attempt, unchanged=True)
-        return self._try(attempt, known)
+        return self._try(attempt, known, beside)
 
-    def _try(self, attempt: Attempt, known: Known) -> Attempt:
+    def _try(self, attempt: Attempt, known: Known, beside: Beside) -> Attempt:
         code = layout.code(self._settings.state, attempt.app, attempt.release)
         try:
-            outcome, placement = place(attempt.app, code, self._settings, known, self._cancel)
+            outcome, placement = place(attempt.app, code, self._settings, known, beside, self._cancel)
         except UserError as error:
-            return attempt.after(Outcome("trial", str(error)), passing=_is_the_machine(error))
+            return attempt.after(Outcome("trial", str(error)), passing=is_the_machine(error))
         hook = outcome.ok and not attempt.moves and bool(read_manifest(code).deploy.before)
         return attempt.after(outcome, hook=hook, placement=placement)
 
@@ -183,13 +195,7 @@ class Attempts:
             return dataclasses.replace(attempt, void=True)
         code = layout.code(self._settings.state, attempt.app, attempt.release)
         try:
-            outcome = run_hook(attempt.app, code, self._settings, self._cancel)
+            outcome = run_hook(attempt.app, code, self._settings, self._cancel, python=attempt.placement.environment)
         except UserError as error:
             outcome = Outcome("hook", str(error))
         return attempt.after(outcome, hook=False, hooked=True)
-
-
-def _is_the_machine(error: Exception) -> bool:
-    """Whether the same content may be well another time: what it is does not matter."""
-    cause = error if isinstance(error, OSError) else error.__cause__
-    return isinstance(cause, OSError) and cause.errno in MACHINE

@@ -34,7 +34,7 @@ from ..hosting.mounts import mount_of
 from . import client, command, process
 from .child import told
 from .endpoint import serve_status
-from .plan import importing_file, pool_link, pool_listener, read_plan, slot_socket
+from .plan import Content, importing_file, pool_link, pool_listener, read_plan, slot_socket
 
 BACKLOG = 4096
 FD = 3  # as systemd gives it (sd_listen_fds)
@@ -47,11 +47,12 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 class Attendant:
     """See the module's docstring."""
 
-    def __init__(self, settings: Settings, group: str, slot: str, generation: int, app: str, code: Path) -> None:
+    def __init__(self, settings: Settings, group: str, slot: str, generation: int, content: Content) -> None:
         self.state, self.error = "loading", ""
         self._settings, self._group, self._slot, self._generation = settings, group, slot, generation
-        self._app, self._code = app, code
-        self._manifest: Manifest = read_manifest(code)
+        [(app, code)] = content.apps.items()
+        self._app, self._code, self._environment = app, Path(code), content.environment
+        self._manifest: Manifest = read_manifest(self._code)
         self._mount = mount_of(app, self._manifest.mount, self._manifest.host)
         self._path = pool_listener(settings.run, f"{group}-{slot}")
         self._started = time.monotonic()
@@ -138,7 +139,8 @@ class Attendant:
 
     def _start(self) -> None:
         line = self._manifest.run or ""
-        environ = command.environment(self._app, self._code, self._settings, command.base_environment(self._settings))
+        base = command.base_environment(self._settings)
+        environ = command.environment(self._app, self._code, self._settings, base, self._environment)
         values = {"{fd}": str(FD), "{socket}": str(self._path), "{mount}": self._mount.path}
         words = [_filled(word, values) for word in shlex.split(line)]
         environ |= {"LISTEN_FDS": "1", "HEDGEROW_FD": str(FD), "HEDGEROW_MOUNT": self._mount.path}
@@ -265,8 +267,7 @@ def main(plan: str, slot: str) -> int:
     entry = found.slots.get(slot)
     if entry is None or not entry.content.run:
         raise UserError(f"{plan}: slot {slot} has no command to run")
-    [(app, code)] = entry.content.apps.items()
-    return Attendant(Settings.from_env(), found.address, slot, entry.generation, app, Path(code)).run()
+    return Attendant(Settings.from_env(), found.address, slot, entry.generation, entry.content).run()
 
 
 if __name__ == "__main__":

@@ -9,14 +9,17 @@ It holds no lease and writes no ledger. All of it is forgotten with the process,
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ..config import Settings
 from ..errors import UserError
+from . import layout, rounds
 from .attempts import Attempt, Attempts
 from .entries import FAILED, LIVE, MOVE, AppState, State
 from .folders import Folders
+from .placing import Beside
 from .rounds import Passed
 
 LOOK_S = 2.0
@@ -40,6 +43,7 @@ class Candidates:
     """Those of one replica. waiting: the deploys that have passed, by app."""
 
     def __init__(self, settings: Settings, log: Log) -> None:
+        self._settings = settings
         self._log = log
         self._folders = Folders(settings.apps, settings.secrets)
         self._attempts = Attempts(settings)
@@ -149,13 +153,22 @@ class Candidates:
             if self.waiting.pop(name, None) is not None:
                 self.forget(name)  # it may come back
             app = state.app(name)
-            self._attempts.start(name, fingerprint, (app.release, "" if app.again else app.refused), app.known)
+            tried = (app.release, "" if app.again else app.refused)
+            beside = self._beside(state, name)
+            self._attempts.start(name, fingerprint, tried, known=app.known, beside=beside)
 
     def move(self, state: State, name: str) -> None:
         """Try what is served of an app in the pool that it should be in by what is known."""
         if self._attempts.has_room:
             app = state.app(name)
-            self._attempts.move(name, app.release, app.known)
+            self._attempts.move(name, app.release, app.known, self._beside(state, name))
+
+    def _beside(self, state: State, name: str) -> Beside:
+        """The shared pool without this app."""
+        shared = {one: app for one, app in state.apps.items() if app.release and not app.placement.is_own}
+        code = functools.partial(layout.code, self._settings.state)
+        others = {one: code(one, app.release) for one, app in sorted(shared.items()) if one != name}
+        return Beside(rounds.shared_environment(state), others)
 
     def ended(self) -> Iterator[Attempt]:
         """What has been tried, once each."""
@@ -191,6 +204,12 @@ class Candidates:
     def wait(self, passed: Passed, fingerprint: str = "") -> None:
         """It goes with the next round."""
         self.waiting[passed.app] = Waiting(passed, time.monotonic(), fingerprint)
+
+    def drop_outdated(self, state: State) -> None:
+        """What was tried with another environment than the shared pool has now is tried again."""
+        for name in rounds.outdated(state, [one.passed for one in self.waiting.values()]):
+            del self.waiting[name]
+            self.forget(name)
 
     def keep_what_is_back(self) -> None:
         """No removal of an app whose folder is there again."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +22,14 @@ from .child import Cancelled, Child, Clock, TimeOver, told
 from .step import LIMITS_S, Outcome, StepFailed, Steps, clip
 
 
-def environment(app: str, code: Path, settings: Settings, base: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a command, secret ones too. PWD is where it runs: beside a package, or inside a folder of plain
-    files.
+def environment(
+    app: str, code: Path, settings: Settings, base: Mapping[str, str], environment: str = ""
+) -> dict[str, str]:
+    """The variables of a command, secret ones too. environment: whose Python and commands come first. PWD is where it
+    runs: beside a package, or inside a folder of plain files.
     """
     manifest = read_manifest(code)
+    python = process.interpreter(settings.state, environment)
     base = {**base, **manifest.env, **read_secrets(settings.secrets, app)}
     try:
         entry = find_entry(code, manifest)
@@ -40,7 +42,7 @@ def environment(app: str, code: Path, settings: Settings, base: Mapping[str, str
         "PWD": str(place),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(place), base.get("PYTHONPATH", "")))),
         "PYTHONDONTWRITEBYTECODE": "1",  # a release is read-only
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), base.get("PATH", os.defpath))),
+        "PATH": os.pathsep.join((str(Path(python).parent), base.get("PATH", os.defpath))),
         "HEDGEROW_APP": app,
         "HEDGEROW_APP_DATA": str(settings.state / "data" / app),
     }
@@ -99,8 +101,10 @@ def run_hook(
     settings: Settings,
     cancel: threading.Event | None = None,
     limits_s: Mapping[str, float] = LIMITS_S,
+    python: str = "",
 ) -> Outcome:
-    """Runs the release hook `deploy.before`, if the app has one. cancel: set from outside, it ends it within a second.
+    """Runs the release hook `deploy.before`, if the app has one. cancel: set from outside, it ends it within a second;
+    python: the environment that it runs in.
 
     Raises UserError when it is not the release that keeps the hook from being run.
     """
@@ -114,7 +118,7 @@ def run_hook(
     reason, traceback, lines = "", "", list[str]()
     try:
         with steps.step("hook") as clock:
-            environ = environment(app, code, settings, base_environment(settings))
+            environ = environment(app, code, settings, base_environment(settings), python)
             lines = run_step(app, "deploy.before", deploy.before, environ, clock)
     except StepFailed as failed:
         reason, traceback = failed.reason, failed.traceback

@@ -232,7 +232,8 @@ class Deploys:
             self._fail(attempt.after(Outcome("mount", taken)))
         else:
             self._log("info", f"{name}: the release {attempt.release} may be served", app=name)
-            self._candidates.wait(Passed(name, attempt.deploy()), attempt.fingerprint)
+            passed = Passed(name, attempt.deploy(), beneath=attempt.beneath)
+            self._candidates.wait(passed, attempt.fingerprint)
 
     def _conflict(self, name: str, release: str) -> str:
         """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
@@ -275,6 +276,7 @@ class Deploys:
 
     def _begin_round(self) -> None:
         waiting = self._candidates.waiting
+        self._candidates.drop_outdated(self.state)
         for name, one in list(waiting.items()):  # what it has passed with may have gone since
             deploy = one.passed.deploy
             if deploy.release and (taken := self._conflict(name, deploy.release)):

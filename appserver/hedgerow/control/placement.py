@@ -52,12 +52,13 @@ NOTHING_KNOWN = Known()
 
 @dataclass(frozen=True)
 class Asked:
-    """What the release's manifest asks for."""
+    """What the release's manifest asks for. conflict: why the shared pool cannot have what it requires."""
 
     pool: str = AUTO
     isolation: str = ""
     concurrency: str = AUTO
     run: bool = False
+    conflict: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def then(app: str, known: Known, asked: Asked, tried: Tried) -> Placement:
 def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
     if asked.run:
         return "run", f"{app}: it brings a server of its own"
+    if asked.conflict:
+        return "requirements", f"{app}: it {asked.conflict}"
     if known.wish != AUTO:
         return ("operator", f"{app}: `hedgerow pool {app} own` was ordered") if known.wish == OWN else None
     if asked.pool != AUTO:

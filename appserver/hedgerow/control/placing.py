@@ -1,26 +1,58 @@
-"""A release finds its pool: it is tried beside others, unless it is known to want a pool of its own, and alone if that
-shows why it should not share. What follows from what is decided in placement.py.
+"""A release finds its pool: what it requires is made, then it is tried beside others, unless it is known to want a pool
+of its own, and alone if that shows why it should not share. What follows from what is decided in placement.py.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import Settings
 from ..errors import UserError
 from ..hosting.manifest import Manifest, read_manifest
-from . import placement
-from .placement import Asked, Known, Placement, Tried
+from . import placement, releases
+from .child import Cancelled, Clock
+from .environments import builds, interpreters, requirements, resolution
+from .environments.resolution import Conflict
+from .environments.uv import LIMIT_S, Uv
+from .placement import BESIDE_OTHERS, Asked, Known, Placement, Tried
 from .step import Outcome
 from .trial import try_release
 
 ENDED = ("load", "warm-up")  # a trial beside others that fails there may be passed alone
+MACHINE = (
+    *releases.STATE_IS_FULL, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO, errno.ENETUNREACH,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The shared pool that a release may join: its environment, and where the releases of the other apps in it lie."""
+
+    environment: str = ""
+    others: Mapping[str, Path] = field(default_factory=dict)
+
+
+ALONE = Beside()
+
+
+def is_the_machine(error: Exception) -> bool:
+    """Whether the same content may be well another time: what it is does not matter."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in MACHINE
 
 
 def place(
-    app: str, code: Path, settings: Settings, known: Known, cancel: threading.Event | None = None
+    app: str,
+    code: Path,
+    settings: Settings,
+    known: Known,
+    beside: Beside = ALONE,
+    cancel: threading.Event | None = None,
 ) -> tuple[Outcome, Placement]:
     """Try the release of `app` in `code`: what came of it, and where it runs if that was well.
 
@@ -29,25 +61,81 @@ def place(
     try:
         manifest = read_manifest(code)
     except UserError as mistake:
-        return Outcome("load", str(mistake)), placement.BESIDE_OTHERS
-    asked = _asked(manifest)
-    chosen = placement.first(app, known, asked)
-    settled = chosen.is_own or placement.is_settled(known, asked)
-    outcome = try_release(app, code, settings, cancel, placement=chosen, stop_at_findings=not settled)
-    if settled or (outcome.ok and not outcome.found):
-        return outcome, chosen
-    if not outcome.found and (outcome.step not in ENDED or outcome.hangs):
-        return outcome, chosen
-    other = placement.then(app, known, asked, Tried(outcome.reason, outcome.found))
-    again = try_release(app, code, settings, cancel, placement=other)
-    again = dataclasses.replace(again, seconds=_sum(outcome, again))
-    if again.ok or outcome.ok:
-        return again, other
-    return dataclasses.replace(outcome, seconds=again.seconds), chosen
+        return Outcome("load", str(mistake)), BESIDE_OTHERS
+    placing = _Placing(app, code, settings, known, beside, cancel or threading.Event())
+    try:
+        environment, conflict = placing.environment(manifest.python or "")
+    except Cancelled:
+        return Outcome("environment", f"{app}: its environment was called off"), BESIDE_OTHERS
+    except UserError as mistake:
+        if is_the_machine(mistake):
+            raise
+        return Outcome("environment", str(mistake)), BESIDE_OTHERS
+    return placing.tried(_asked(manifest, conflict), environment)
 
 
-def _asked(manifest: Manifest) -> Asked:
-    return Asked(manifest.pool, manifest.isolation, manifest.concurrency, manifest.run is not None)
+class _Placing:
+    """One release's."""
+
+    def __init__(
+        self, app: str, code: Path, settings: Settings, known: Known, beside: Beside, cancel: threading.Event
+    ) -> None:
+        self._app, self._code, self._settings = app, code, settings
+        self._known, self._beside, self._cancel = known, beside, cancel
+
+    def environment(self, python: str) -> tuple[str | None, str]:
+        """The environment with what it requires, None if that is nothing; and why the shared pool cannot have it."""
+        asked = requirements.wanted(self._app, self._code, python)
+        if asked is None:
+            return None, ""
+        uv = Uv(self._settings, Clock(LIMIT_S, self._cancel))
+        found = resolution.shared(uv, asked, builds.overlay(self._settings.state, self._beside.environment))
+        if not isinstance(found, Conflict):
+            return builds.build(uv, builds.shared(found), asked), ""
+        python_of = interpreters.choose(asked, uv.interpreters)
+        return builds.build(uv, builds.own(resolution.own(uv, asked, python_of), python_of), asked), found.sentence
+
+    def tried(self, asked: Asked, environment: str | None) -> tuple[Outcome, Placement]:
+        """The trials. environment: None for what there is."""
+        chosen = self._in(environment, placement.first(self._app, self._known, asked))
+        settled = chosen.is_own or placement.is_settled(self._known, asked)
+        outcome = self._try(chosen, stop_at_findings=not settled)
+        if settled or (outcome.ok and not outcome.found):
+            return self._joined(outcome, chosen)
+        if not outcome.found and (outcome.step not in ENDED or outcome.hangs):
+            return outcome, chosen
+        shown = Tried(outcome.reason, outcome.found)
+        other = self._in(environment, placement.then(self._app, self._known, asked, shown))
+        again = self._try(other)
+        again = dataclasses.replace(again, seconds=_sum(outcome, again))
+        if again.ok or outcome.ok:
+            return again, other
+        return dataclasses.replace(outcome, seconds=again.seconds), chosen
+
+    def _joined(self, outcome: Outcome, chosen: Placement) -> tuple[Outcome, Placement]:
+        """If the shared pool gets further packages for its sake, all who are there are tried with them."""
+        if not outcome.ok or chosen.is_own or chosen.environment == self._beside.environment:
+            return outcome, chosen
+        for name, code in self._beside.others.items():
+            another = try_release(name, code, self._settings, self._cancel, placement=chosen)
+            if not another.ok:
+                reason = f"{self._app}: with what it requires {name} does not pass its trial: {another.reason}"
+                own = dataclasses.replace(chosen, pool=placement.OWN, cause="requirements", reason=reason)
+                return self._try(own), own
+        return outcome, chosen
+
+    def _in(self, environment: str | None, chosen: Placement) -> Placement:
+        present = "" if chosen.is_own else self._beside.environment
+        return dataclasses.replace(chosen, environment=present if environment is None else environment)
+
+    def _try(self, chosen: Placement, stop_at_findings: bool = False) -> Outcome:
+        return try_release(
+            self._app, self._code, self._settings, self._cancel, placement=chosen, stop_at_findings=stop_at_findings
+        )
+
+
+def _asked(manifest: Manifest, conflict: str) -> Asked:
+    return Asked(manifest.pool, manifest.isolation, manifest.concurrency, manifest.run is not None, conflict)
 
 
 def _sum(*outcomes: Outcome) -> dict[str, float]:

@@ -81,7 +81,9 @@ def of_addresses(wanted: Wanted, run: Path) -> Content:
     """What each address loads."""
     shared = {name: app.code for name, app in wanted.apps.items() if not app.placement.is_own}
     forwards = {name: _forward(name, app, run) for name, app in wanted.apps.items() if app.placement.is_own}
-    return Content(shared, dict(wanted.broken), forwards=forwards)
+    placements = (app.placement for app in wanted.apps.values() if not app.placement.is_own)
+    environment = next((placement.environment for placement in placements), "")
+    return Content(shared, dict(wanted.broken), forwards=forwards, environment=environment)
 
 
 def _forward(name: str, app: App, run: Path) -> Forward:

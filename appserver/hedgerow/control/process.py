@@ -46,12 +46,13 @@ def main(argv: list[str]) -> None:
         os.execvp(rest[1], rest[1:])
     die_with_parent(signal.SIGTERM, supervisord_pid())
     environ = scrubbed(os.environ, os.environ.get("HEDGEROW_PASS_ENV", ""))
-    command = worker(run_folder(), what, rest[0])
+    plan = planned(what, rest[0])
+    command = worker(run_folder(), what, rest[0], interpreter(Path(environ["HEDGEROW_STATE"]), plan.get("environment")))
     if what.isdecimal():
         command.append("ledger")
     else:
         environ["HEDGEROW_ACCESS_LOG"] = "0"  # who sends on to a pool has the line
-        if planned(what, rest[0]).get("run"):
+        if plan.get("run"):
             command = attendant(run_folder(), what, rest[0])
     os.execve(command[0], command, environ)
 
@@ -61,9 +62,14 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-P", *arguments]
 
 
-def worker(run: Path, address: str, slot: str) -> list[str]:
+def worker(run: Path, address: str, slot: str, interpreter: str = sys.executable) -> list[str]:
     """The command line of a worker; its listening socket must be descriptor 0."""
-    return python("-m", "hedgerow.worker", str(run / "plans" / f"{address}.json"), slot)
+    return [interpreter, "-P", "-m", "hedgerow.worker", str(run / "plans" / f"{address}.json"), slot]
+
+
+def interpreter(state: Path, environment: str | None) -> str:
+    """The Python of an environment, '' or None for ours."""
+    return str(state / "environments" / environment / "bin" / "python") if environment else sys.executable
 
 
 def attendant(run: Path, group: str, slot: str) -> list[str]:

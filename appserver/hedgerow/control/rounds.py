@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from ..hosting.findings import Finding
 from .entries import FAILED, LIVE, MOVE, REVERTED, ROLLBACK, AppState, Deploy, Round, State, Version
+from .placement import Placement
 
 ROLLING, REVERTING = "rolling", "reverting"
 
@@ -48,6 +49,7 @@ class Passed:
     app: str
     deploy: Deploy
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
+    beneath: str = ""  # the shared pool's environment when it was tried
 
 
 def wanted(state: State) -> dict[str, Version]:
@@ -76,11 +78,45 @@ def stay(state: State, app: str, deploy: Deploy | None = None) -> State:
     return state.with_app(app, known.with_deploy(failed))
 
 
+def shared_environment(state: State) -> str:
+    """What the shared pool runs in: it is the same for all its apps."""
+    shared = (app.placement for app in state.apps.values() if app.release and not app.placement.is_own)
+    return next((placement.environment for placement in shared), "")
+
+
+def outdated(state: State, passed: Iterable[Passed]) -> list[str]:
+    """The apps of those that were tried with other packages than the shared pool has, or will have with the first one
+    that brings it some.
+    """
+    present = grown = shared_environment(state)
+    found = []
+    for one in passed:
+        wants = one.deploy.placement.environment
+        if not _joins(one):
+            continue
+        if one.beneath != present or (grown != present and wants not in (grown, present)):
+            found.append(one.app)
+        elif wants != present:
+            grown = wants
+    return found
+
+
+def _joins(one: Passed) -> bool:
+    deploy = one.deploy
+    return bool(deploy.release) and not deploy.placement.is_own and deploy.cause != ROLLBACK
+
+
 def begin(state: State, passed: Iterable[Passed]) -> State:
-    """A round with all of these; those that change nothing are left out. Only while no round is under way."""
+    """A round with all of these, none of them outdated; those that change nothing are left out. Only while no round is
+    under way.
+    """
+    passed = list(passed)
+    present = shared_environment(state)
+    brought = (one.deploy.placement.environment for one in passed if _joins(one))
+    environment = next((name for name in brought if name != present), present)
     changes: dict[str, tuple[Version, Version]] = {}
     number = state.number + 1
-    for one in passed:
+    for one in [_sharing(one, environment) for one in passed]:
         known = state.app(one.app)
         new = one.deploy.version
         if new.key == known.version.key:
@@ -91,9 +127,24 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
         changed = {"release": new.release, "placement": new.placement, "refused": refused, "again": 0.0}
         changed["placed"] = "" if one.deploy.cause == ROLLBACK else known.known.mark  # then it runs as it did
         state = state.with_app(one.app, known.with_deploy(deploy, **changed))
+    for name, app in state.apps.items():  # the others of the shared pool go with it
+        if app.release and app.placement != _in(environment, app.placement):
+            joined = dataclasses.replace(app, placement=_in(environment, app.placement))
+            changes.setdefault(name, (app.version, joined.version))
+            state = state.with_app(name, joined)
     if not changes:
         return state
     return dataclasses.replace(state, round=Round(number, ROLLING, changes))
+
+
+def _sharing(one: Passed, environment: str) -> Passed:
+    placement = _in(environment, one.deploy.placement)
+    return dataclasses.replace(one, deploy=dataclasses.replace(one.deploy, placement=placement))
+
+
+def _in(environment: str, placement: Placement) -> Placement:
+    """A placement in the shared pool is in its environment."""
+    return placement if placement.is_own else dataclasses.replace(placement, environment=environment)
 
 
 def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0) -> State | None:

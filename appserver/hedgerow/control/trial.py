@@ -137,8 +137,11 @@ class _Trial:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(run / LISTENER))
             listener.listen()
-            starts = process.attendant if self._content.run else process.worker
-            return Child(starts(run, ADDRESS, SLOT), environ, stdin=listener.fileno())
+            command = process.attendant(run, ADDRESS, SLOT)
+            if not self._content.run:
+                python = process.interpreter(self._settings.state, self._content.environment)
+                command = process.worker(run, ADDRESS, SLOT, python)
+            return Child(command, environ, stdin=listener.fileno())
 
     def _end(self, worker: Child) -> int:
         return worker.end(Clock(LEAVE_S, self._steps.cancel))
@@ -212,7 +215,7 @@ class _Trial:
         return _last_words(worker.lines)
 
     def _check(self, line: str, clock: Clock) -> None:
-        environ = command.environment(self._app, self._code, self._settings, self._environ)
+        environ = command.environment(self._app, self._code, self._settings, self._environ, self._content.environment)
         command.run_step(self._app, "deploy.check", line, environ, clock)
 
 

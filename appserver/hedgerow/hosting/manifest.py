@@ -170,6 +170,7 @@ class Manifest:
     pool: str = _option("auto", "where it runs: auto, shared with other apps, or its own processes", _POOL)
     isolation: str = _option("", "strict: never in a process with other apps", _ISOLATION)
     concurrency: str = _option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
+    python: str | None = _option(None, "which Pythons it runs on, as >=3.12; default: what its files say", _anything)
     env: Mapping[str, str] = _option(dict, "environment variables of the app and its commands", _check_env)
     deploy: Deploy = _option(Deploy(), "table of what a new release has to pass before it serves", _anything)
 

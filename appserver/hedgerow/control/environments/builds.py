@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import sysconfig
 import time
 from collections.abc import Collection
@@ -162,11 +161,6 @@ def check(packages: Path) -> None:
                 digest = b""
             if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != expected.removeprefix("sha256="):
                 raise Damaged(f"{name} is damaged", record.parent.name.split("-")[0])
-
-
-def python(state: Path, name: str) -> str:
-    """The interpreter of an environment, by which its workers are started."""
-    return str(state / HOME / name / "bin" / "python") if name else sys.executable
 
 
 def overlay(state: Path, name: str) -> Overlay:
