@@ -25,6 +25,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from .findings import Findings
+
 PREFIX = "_hedgerow_app_"
 
 # Python's own, whatever has been put in its place since.
@@ -39,6 +41,12 @@ _MANGLED = {ord(letter): letter for letter in string.ascii_letters + string.digi
 
 # What an app's import statement gets instead of Python's own module of that name.
 lent: dict[str, ModuleType] = {}
+
+# Called after an import of an app has brought a module that is not its own.
+imported: Callable[[], object] = lambda: None  # noqa: E731  # mypy wants the type, ruff a function
+
+# Called with each module of an app that has been executed, and its code.
+executed: Callable[[Space, ModuleType, CodeType | None], object] = lambda space, module, code: None  # noqa: E731
 
 # Every space of the process, by the name of its package.
 spaces: dict[str, Space] = {}
@@ -58,7 +66,8 @@ def inherited() -> Context:
 
 
 class Space:
-    """The modules of one app. packaged: the folder is itself the package that holds the entry.
+    """The modules of one app, and why it should have a process of its own. packaged: the folder is itself the package
+    that holds the entry.
 
     Beside a script, own names win over installed ones, as with `sys.path[0]`. In a package they are reached by relative
     imports or by the package's name, and an absolute name is an own module only when nothing else has it.
@@ -69,6 +78,11 @@ class Space:
         self.folder = folder
         self.package = PREFIX + mangle(name)
         self.modules, self._maybe = _own_names(folder, self.package, packaged)
+        self.findings = Findings(name)
+        self.find = self.findings.add
+        self.loading = False
+        self.asked: set[tuple[str, bool]] = set()  # see relative.py
+        self.logs: dict[tuple[Any, str], Any] = {}  # what it has set of loggers, by logger and attribute
         self.variables: dict[bytes, bytes] | None = None  # of the environment; None: those of the process
         self.locations = [str(folder)]  # the package's __path__
         _common_path[:] = sys.path  # what is there before the app is not the app's
@@ -138,7 +152,9 @@ class Space:
             return self.import_own(full, fromlist)
         if name in lent and not level:
             return lent[name]
-        return python_import(name, globals, locals, fromlist or (), level)
+        module = python_import(name, globals, locals, fromlist or (), level)
+        imported()
+        return module
 
     def import_own(self, full: str, fromlist: Sequence[str] | None) -> ModuleType:
         """The own module `full`, or without a fromlist, as `import a.b` wants it, the one that `a` means."""
@@ -236,11 +252,17 @@ class Loader(importlib.machinery.SourceFileLoader):
     def get_filename(self, name: str | None = None) -> str:
         return self.path  # also when asked by the app's own short name
 
+    def get_code(self, fullname: str) -> CodeType | None:
+        self._code = super().get_code(fullname)
+        return self._code
+
     def exec_module(self, module: ModuleType) -> None:
         space = spaces[module.__name__.partition(".")[0]]
         space.refresh_builtins()
         vars(module)["__builtins__"] = space.builtins
         super().exec_module(module)
+        executed(space, module, self._code)
+        self._code = None
 
 
 _LOADERS: list[Any] = [
