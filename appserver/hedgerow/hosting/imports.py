@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from . import space as spaces_of
 from . import watch
 from .findings import NAMES
 from .space import PREFIX, Finder, Space, asked_from_c, current_app, inherited, lent, python_import, spaces
+
+Found = TypeVar("Found")
 
 _python_import_module = importlib.import_module
 _python_find_spec = importlib.util.find_spec
@@ -107,7 +109,7 @@ def _find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
     return _python_find_spec(name, package)
 
 
-def _though_in_vain(look: Callable[..., Any], *arguments: Any) -> Any:
+def _though_in_vain(look: Callable[..., Found], *arguments: Any) -> Found:
     token = _in_vain.set(True)
     try:
         return look(*arguments)

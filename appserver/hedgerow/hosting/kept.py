@@ -3,8 +3,8 @@ call is done.
 
 Each is hooked when an app's import has brought its library, which is never imported for it. What a library does while
 it is imported it does for all, and is no app's. Not in the list, since nobody is harmed: what adds to a register and
-changes nothing in it (`mimetypes.add_type`, `codecs.register`, `atexit.register`, `faulthandler`), what is the context's
-(`decimal.setcontext`), and logging, which is each app's own (`logs.py`).
+changes nothing in it (`mimetypes.add_type`, `codecs.register`, `atexit.register`, `faulthandler`), what is the
+context's (`decimal.setcontext`), and logging, which is each app's own (`logs.py`).
 """
 
 from __future__ import annotations
@@ -212,9 +212,9 @@ def _telling(function: Callable[..., Any], shown: str, rule: Rule) -> Callable[.
             _tell(*found, shown, rule)
         return function(*args, **kwargs)
 
-    told = functools.wraps(function)(call) if depth == 1 else _Call(function, call)
-    told.hedgerow_kept = True  # type: ignore[attr-defined]
-    return told
+    told: Any = functools.wraps(function)(call) if depth == 1 else _Call(function, call)
+    told.hedgerow_kept = True
+    return told  # type: ignore[no-any-return]
 
 
 def _tell(app: Space, frame: FrameType | None, shown: str, rule: Rule) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ProcessState:
-    """One look. directory: the working one, "" when it is gone; handlers: of the signals, as `signal.getsignal` tells them."""
+    """One look. directory: the working one, "" when it is gone; handlers: of the signals, as `getsignal` tells them."""
 
     umask: int
     locale: str

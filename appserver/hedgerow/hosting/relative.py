@@ -92,7 +92,7 @@ def install() -> None:
     for name in MAKES:
         _replace(name, lambda *_, **__: True)
     _replace("open", lambda flags, *_, **__: bool(flags & os.O_CREAT))
-    builtins.open = io.open = Hook(io.open, lambda mode="r", *_, **__: not {"w", "a", "x"}.isdisjoint(mode))  # type: ignore[assignment]
+    builtins.open = io.open = Hook(io.open, lambda mode="r", *_, **__: not {"w", "a", "x"}.isdisjoint(mode))
     watch.arrived.append(_hook_sqlite)
 
 
@@ -107,6 +107,6 @@ def _replace(name: str, makes: Callable[..., bool]) -> None:
 
 def _hook_sqlite(module: str) -> None:
     if module in ("sqlite3", "sqlite3.dbapi2"):
-        found = sys.modules[module]
+        found: Any = sys.modules[module]
         if not isinstance(found.connect, Hook):
             found.connect = Hook(found.connect, lambda *_, **__: True)

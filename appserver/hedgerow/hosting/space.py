@@ -18,7 +18,7 @@ import importlib.util
 import os
 import string
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from importlib.machinery import BuiltinImporter, FileFinder, FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
@@ -42,11 +42,10 @@ _MANGLED = {ord(letter): letter for letter in string.ascii_letters + string.digi
 # What an app's import statement gets instead of Python's own module of that name.
 lent: dict[str, ModuleType] = {}
 
-# Called after an import of an app has brought a module that is not its own.
-imported: Callable[[], object] = lambda: None  # noqa: E731  # mypy wants the type, ruff a function
-
-# Called with each module of an app that has been executed, and its code.
-executed: Callable[[Space, ModuleType, CodeType | None], object] = lambda space, module, code: None  # noqa: E731
+# What watches apps: `imported()` after an import of an app that was not of its own modules, and
+# `executed(space, module, code)` after one of those has been executed.
+imported: Callable[[], object] = object
+executed: Callable[[Space, ModuleType, CodeType | None], object] | None = None
 
 # Every space of the process, by the name of its package.
 spaces: dict[str, Space] = {}
@@ -66,8 +65,7 @@ def inherited() -> Context:
 
 
 class Space:
-    """The modules of one app, and why it should have a process of its own. packaged: the folder is itself the package
-    that holds the entry.
+    """The modules of one app. packaged: the folder is itself the package that holds the entry.
 
     Beside a script, own names win over installed ones, as with `sys.path[0]`. In a package they are reached by relative
     imports or by the package's name, and an absolute name is an own module only when nothing else has it.
@@ -261,8 +259,8 @@ class Loader(importlib.machinery.SourceFileLoader):
         space.refresh_builtins()
         vars(module)["__builtins__"] = space.builtins
         super().exec_module(module)
-        executed(space, module, self._code)
-        self._code = None
+        if executed is not None:
+            executed(space, module, self._code)
 
 
 _LOADERS: list[Any] = [

@@ -1,15 +1,15 @@
 """Notices an app that writes to what it shares with the other apps of its process: an attribute of a module that is not
 its own, as in `stripe.api_key = "…"`. The first such write is a finding; the write itself is done.
 
-How: a watched module has a class of its own with a `__setattr__`. What a module's own code sets (`global`) does not come
-by there, and an app's write is told from a library's by the globals of the frame that writes. So only true writes of
-apps are seen, whenever they happen, and none is missed that is written as one. The price: Python's fast path for
-`module.name` is for the exact class alone. A read costs 12 ns more (3.11, 3.12 and 3.13), a request of a small Flask app
-1.5 % more instructions, one of the engine none. Modules are watched from the moment that an app's import has brought
-them, which is before the app can reach them.
+How: a watched module has a class of its own with a `__setattr__`. What a module's own code sets (`global`) does not
+come by there, and an app's write is told from a library's by the globals of the frame that writes. So only true writes
+of apps are seen, whenever they happen, and none is missed that is written as one. The price: Python's fast path for
+`module.name` is for the exact class alone. A read costs 12 ns more (3.11, 3.12 and 3.13), a request of a small Flask
+app 1.1 % more instructions, a small one of the compiled engine 0.3 %. Modules are watched from the moment that an app's
+import has brought them, which is before the app can reach them.
 
 Why not otherwise: a look at all modules before and after a load sees what libraries do to themselves, and nothing of
-requests; the interpreter tells of writes to dictionaries only C code from 3.12 on; and what an app's code says
+requests; the interpreter tells of writes to dictionaries only C code, from 3.12 on; and what an app's code says
 (`writes.py`) is not all that it does.
 """
 
@@ -33,6 +33,7 @@ from .space import PREFIX, Space, current_app, spaces
 OFF = "_HEDGEROW_UNWATCHED"
 # What is read in the inner loops of numeric code, and has nothing that anybody sets. `sys` is lent to apps.
 UNWATCHED = frozenset(("math", "cmath", "operator", "itertools", "sys"))
+_HOST = __name__.partition(".")[0] + "."  # what every request comes by, and no app
 _ABSENT = object()
 
 # Told the name of each module that an app's import has brought, once it is complete.
@@ -64,7 +65,7 @@ class StandIn:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function)  # type: ignore[arg-type]
 
     def __reduce__(self) -> str:
         return self.__name__  # type: ignore[attr-defined, no-any-return]
@@ -107,14 +108,15 @@ def sweep() -> None:
 
 def _watch(name: str, module: ModuleType) -> None:
     old = type(module)
-    if name in UNWATCHED or issubclass(old, Watched):
+    own_name = str(vars(module).get("__name__"))  # what is lent as `sys` may stand under another
+    if own_name in UNWATCHED or name.startswith(_HOST) or issubclass(old, Watched):
         return
     new = _classes.get(old)
     if new is None:
         # It goes by its old name: what shows the class shows what it has always shown.
         names = {"__module__": old.__module__, "__qualname__": old.__qualname__, "__slots__": ()}
         new = _classes[old] = type(old.__name__, (Watched, old), names)
-        copyreg.pickle(new, _by_name)  # type: ignore[arg-type]  # for who pickles modules knows the exact class
+        copyreg.pickle(new, _by_name)  # for who pickles modules knows the exact class
     try:
         module.__class__ = new
     except TypeError:  # one whose class is laid out in C
@@ -139,8 +141,8 @@ def app_of(frame: FrameType | None) -> Space | None:
 
 
 def app_behind(frame: FrameType | None) -> tuple[Space, FrameType] | None:
-    """The app, and its frame, that has called what runs in `frame`, by way of libraries. None in the import of a library:
-    what that does it does for all.
+    """The app, and its frame, that has called what runs in `frame`, by way of libraries. None in the import of a
+    library: what that does it does for all.
     """
     if current_app.get() is None:
         return None

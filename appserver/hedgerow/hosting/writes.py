@@ -1,4 +1,4 @@
-"""Looks in the code of an app for writes to what it shares with other apps: an attribute of a library's module, class or
+"""Looks in the code of an app for writes to what it shares with others: an attribute of a library's module, class or
 object, an entry of a library's dictionary, a change of a library's list.
 
 `watch.py` sees writes to modules when they happen; nothing tells of one to a class or to an object. Their code does:
@@ -23,7 +23,12 @@ from . import watch
 from .findings import SHARED_STATE
 from .space import PREFIX, Space, lent
 
-_WRITES = {"STORE_ATTR": 0, "DELETE_ATTR": 0, "STORE_SUBSCR": 1, "DELETE_SUBSCR": 1}  # how much is loaded after the target
+_WRITES = {
+    "STORE_ATTR": 0,
+    "DELETE_ATTR": 0,
+    "STORE_SUBSCR": 1,
+    "DELETE_SUBSCR": 1,
+}  # how much is loaded after the target
 _LOADS = frozenset(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK"))
 _ATTRIBUTES = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
 _BINDS = frozenset(("STORE_NAME", "STORE_FAST", "STORE_GLOBAL"))
@@ -32,7 +37,7 @@ _CHANGES = frozenset((
 ))  # fmt: skip
 # What CPython puts between, and says nothing of the target.
 _SILENT = frozenset(("CACHE", "NOP", "RESUME", "PUSH_NULL", "PRECALL", "NOT_TAKEN"))
-_INTERESTING = frozenset(opcode.opmap[name] for name in (*_WRITES, *_ATTRIBUTES) if name in opcode.opmap)
+_INTERESTING = frozenset(opcode.opmap[name] for name in (*_WRITES, *_ATTRIBUTES, "BINARY_OP") if name in opcode.opmap)
 _IMPORT = opcode.opmap["IMPORT_NAME"]
 _ATTR_SHIFT = 1 if sys.version_info >= (3, 12) else 0  # a flag below the index of the name
 # What the type says of itself whose value is each request's, thread's or app's own.
@@ -124,14 +129,13 @@ def _imports(app: Space, code: CodeType) -> Iterator[tuple[str, Bound]]:
         elif step.operation == "IMPORT_FROM":
             taken = step.name
         elif step.operation in _BINDS and module:
-            bare = steps[place - 1].operation == "IMPORT_NAME"  # `import a.b` binds a
-            found = _bound(module.partition(".")[0] if bare else module, taken)
-            if found is not None:
-                yield step.name, found
-            if bare:
+            before = steps[place - 1].operation
+            bare = before == "IMPORT_NAME"  # `import a.b` binds a
+            renamed = before == "POP_TOP" and steps[place - 2].operation == "SWAP"  # `import a.b as c`
+            if not (bare or renamed or before == "IMPORT_FROM"):
                 module = ""
-        elif step.operation == "POP_TOP" and taken == "":
-            module = ""
+            elif found := _bound(module.partition(".")[0] if bare else module, taken):
+                yield step.name, found
 
 
 def _bound(module: str, taken: str) -> Bound | None:

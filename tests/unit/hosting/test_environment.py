@@ -91,7 +91,8 @@ def test_a_variable_that_c_code_reads_is_told(load: Load) -> None:
         "zone", {"app.py": "import os\nos.environ['PGPASSWORD'] = 'x'\n" + ANSWER, "app.toml": '[env]\nTZ = "UTC"'}
     )
     assert [(each.cause, each.sentence.partition(" is read")[0]) for each in app.findings] == [
-        ("variables", "zone: PGPASSWORD"), ("variables", "zone: TZ"),
+        ("variables", "zone: PGPASSWORD"),
+        ("variables", "zone: TZ"),
     ]
 
 
