@@ -264,6 +264,7 @@ TOLD = {
         NAMES, "looks for ./data.txt",
     ),
     "database": Told(plain("import sqlite3\nsqlite3.connect('own.db').close()"), NAMES, "makes own.db"),
+    "log_file": Told(plain("import logging\nlogging.FileHandler('own.log')"), NAMES, "makes own.log"),
     "writes": Told(plain("", "open('new.txt', 'w').close()"), NAMES, "makes new.txt", served=True),
     "statement": Told(
         plain("import looks", "try: looks.bring()\nexcept ImportError: pass"), NAMES, "imports models", served=True

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from finding_apps import FRAMEWORK_PACKAGES, FRAMEWORKS, LIBRARY, ORDINARY, TOLD, TOLD_FRAMEWORKS, Told
+from worker_support import serving
 
 import hedgerow
 
@@ -113,6 +114,21 @@ def test_what_sets_what_all_share_is_found(work: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_found_of_ordinary_apps(work: Path, tmp_path: Path) -> None:
     check_quiet(look(write(tmp_path / "apps", ORDINARY), work))
+
+
+def test_a_worker_tells_of_what_it_finds_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(STAND_INS), prepend=":")
+    apps = {name: PAIRS / name for name in ("late_key_a", "key_b", "log_a", "log_b")}
+    with serving(tmp_path, apps) as worker:
+        assert worker.ask("/late_key_a/")[1] == b"late_key_a"
+        assert worker.ask("/key_b/")[1] == b"late_key_a"  # which is wrong, and told
+        for name in ("log_a", "log_b"):
+            assert worker.ask(f"/{name}/")[1] == name.encode()
+        found = {app["name"]: [each["cause"] for each in app["findings"]] for app in worker.status()["apps"]}
+        lines = worker.lines("late_key_a/app.py line")
+    assert found == {"key_b": ["shared-state"], "late_key_a": ["shared-state"], "log_a": [], "log_b": []}
+    told = {line["app"]: line["level"] for line in lines if "sets stripe.api_key" in line.get("message", "")}
+    assert told == {"key_b": "warning", "late_key_a": "error"}
 
 
 @pytest.mark.slow

@@ -189,22 +189,22 @@ def _hook(module: str, path: str, rule: Rule) -> None:
     if function is None or hasattr(function, "hedgerow_kept"):
         return
     shown = f"{module}.{path}"
-    hooked: Any = _telling(function, SHOWN.get(shown, shown), rule)
+    hooked: Any = _telling(function, module, SHOWN.get(shown, shown), rule)
     if isinstance(inspect.getattr_static(owner, name), (classmethod, staticmethod)):
         hooked = staticmethod(hooked)
     setattr(owner, name, hooked)
 
 
 class _Call(watch.StandIn):
-    def __init__(self, function: Callable[..., Any], call: Callable[..., Any]) -> None:
-        super().__init__(function)
+    def __init__(self, function: Callable[..., Any], module: str, call: Callable[..., Any]) -> None:
+        super().__init__(function, module)
         self.call = call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.call(*args, **kwargs)
 
 
-def _telling(function: Callable[..., Any], shown: str, rule: Rule) -> Callable[..., Any]:
+def _telling(function: Callable[..., Any], module: str, shown: str, rule: Rule) -> Callable[..., Any]:
     depth = 1 if isinstance(function, FunctionType) else 2
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -212,7 +212,7 @@ def _telling(function: Callable[..., Any], shown: str, rule: Rule) -> Callable[.
             _tell(*found, shown, rule)
         return function(*args, **kwargs)
 
-    told: Any = functools.wraps(function)(call) if depth == 1 else _Call(function, call)
+    told: Any = functools.wraps(function)(call) if depth == 1 else _Call(function, module, call)
     told.hedgerow_kept = True
     return told  # type: ignore[no-any-return]
 

@@ -25,6 +25,7 @@ LOOKS = ("stat", "lstat", "listdir", "scandir", "access")
 MAKES = ("mkdir",)
 _SETS = (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks, os.supports_effective_ids)
 _MOST = 1000  # names that are known of an app; after these it is asked anew
+_MAKING = frozenset("wax")  # in a mode
 
 _lstat = os.lstat
 _below = ""  # the working directory and a slash; "" if that says nothing
@@ -33,8 +34,8 @@ _below = ""  # the working directory and a slash; "" if that says nothing
 class Hook(watch.StandIn):
     """makes: whether a call with these further arguments makes what is not there."""
 
-    def __init__(self, function: Callable[..., Any], makes: Callable[..., bool]) -> None:
-        super().__init__(function)
+    def __init__(self, function: Callable[..., Any], module: str, makes: Callable[..., bool]) -> None:
+        super().__init__(function, module)
         self.makes = makes
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -50,7 +51,9 @@ class Hook(watch.StandIn):
         if name[:1] == "/":
             if not _below or not name.startswith(_below) or name.startswith(str(app.folder)):
                 return
-            name, makes = name[len(_below) :], False
+            name = name[len(_below) :]
+            # Deeper there may well be an app's data, by its full name.
+            makes = "/" not in name and self.makes(*args[1:], **kwargs)
         elif name.startswith((":memory:", "file:")):  # of SQLite
             return
         else:
@@ -92,13 +95,15 @@ def install() -> None:
     for name in MAKES:
         _replace(name, lambda *_, **__: True)
     _replace("open", lambda flags, *_, **__: bool(flags & os.O_CREAT))
-    builtins.open = io.open = Hook(io.open, lambda mode="r", *_, **__: not {"w", "a", "x"}.isdisjoint(mode))
+    builtins.open = io.open = Hook(
+        io.open, io.__name__, lambda mode="r", *_, **__: not {"w", "a", "x"}.isdisjoint(mode)
+    )
     watch.arrived.append(_hook_sqlite)
 
 
 def _replace(name: str, makes: Callable[..., bool]) -> None:
     old = getattr(os, name)
-    new = Hook(old, makes)
+    new = Hook(old, os.__name__, makes)
     for known in _SETS:  # by which one asks what a call of `os` can do
         if old in known:
             known.add(new)
@@ -109,4 +114,4 @@ def _hook_sqlite(module: str) -> None:
     if module in ("sqlite3", "sqlite3.dbapi2"):
         found: Any = sys.modules[module]
         if not isinstance(found.connect, Hook):
-            found.connect = Hook(found.connect, lambda *_, **__: True)
+            found.connect = Hook(found.connect, module, lambda *_, **__: True)

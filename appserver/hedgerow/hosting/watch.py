@@ -47,6 +47,8 @@ _last = ""
 class Watched:
     """What is put before a module's class."""
 
+    __slots__ = ()
+
     def __setattr__(self, name: str, value: Any) -> None:
         if (app := app_of(sys._getframe(1))) is not None and not _is_kept(vars(self).get(name, _ABSENT), value):
             tell_write(app, sys._getframe(1), f"{self.__name__}.{name}")  # type: ignore[attr-defined]
@@ -60,12 +62,13 @@ class Watched:
 
 class StandIn:
     """What stands in the place of a function of C: like that it does not become a method in a class, and is pickled by
-    its name.
+    its name. module: where it stands.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], module: str) -> None:
         self.function = function
         functools.update_wrapper(self, function)  # type: ignore[arg-type]
+        self.__module__ = module
 
     def __reduce__(self) -> str:
         return self.__name__  # type: ignore[attr-defined, no-any-return]
@@ -118,7 +121,7 @@ def _watch(name: str, module: ModuleType) -> None:
         new = _classes[old] = type(old.__name__, (Watched, old), names)
         copyreg.pickle(new, _by_name)  # for who pickles modules knows the exact class
     try:
-        module.__class__ = new
+        ModuleType.__setattr__(module, "__class__", new)  # past what its class does with values
     except TypeError:  # one whose class is laid out in C
         _classes[old] = old
 
