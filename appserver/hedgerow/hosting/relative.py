@@ -2,7 +2,7 @@
 or makes one. In a process of its own it stands in its folder; a shared one has one working directory for all.
 
 The calls of `os` by which everything in Python comes to a file are hooked, and `open`, and `sqlite3.connect`: most
-libraries look before they open, and say in words of their own what they have not found. It costs 0.2 us a call. The
+libraries look before they open, and say in words of their own what they have not found. It costs 0.5 us a call. The
 question is asked of relative names, and of names below the working directory, which is what `os.path.abspath` makes of
 them; of each name once.
 """
