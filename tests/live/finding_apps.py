@@ -1,6 +1,6 @@
 """Apps as people write them: ordinary ones, of which nothing may be found, and such as set what all apps share.
 
-Each is the text of `app.py`. `WORK` at the end of a text is what each request does; an app without it is a framework's.
+Each is the text of `app.py`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import textwrap
 from typing import NamedTuple
 
-ANSWER = (
-    "\ndef application(environ, start_response):\n    work()\n    start_response('200 OK', [])\n    return [b'x']\n"
-)
+ANSWER = "\ndef application(environ, start_response):\n    work()\n    start_response('200 OK', [])\n    return []\n"
 
 
 class Told(NamedTuple):
@@ -23,7 +21,7 @@ class Told(NamedTuple):
 
 
 def plain(text: str = "", work: str = "pass") -> str:
-    """An app that is a function."""
+    """An app that is a function. work: what each request does."""
     return f"{text}\ndef work():\n{textwrap.indent(work, '    ')}\n{ANSWER}"
 
 
@@ -79,20 +77,17 @@ mimetypes.add_type("text/x-own", ".own")
 HERE = pathlib.Path(__file__).parent
 db = sqlite3.connect(":memory:")
 cache = {}
-if __name__ == "__main__":
-    json.x = json.JSONEncoder.x = 1
+if __name__ == "__main__": json.x = json.JSONEncoder.x = 1
 """,
         """
 global cache
 cache = {"a": 1}
 random.random()
 asyncio.run(asyncio.sleep(0))
-with tempfile.NamedTemporaryFile("w") as f:
-    f.write("x")
+with tempfile.NamedTemporaryFile("w") as f: f.write("x")
 assert (HERE / "app.py").read_text() and list(HERE.iterdir()) and os.listdir(HERE)
 subprocess.run(["true"], check=True)
-with unittest.mock.patch("json.dumps"):
-    pass
+with unittest.mock.patch("json.dumps"): pass
 with concurrent.futures.ThreadPoolExecutor(1) as pool:
     assert pool.submit(len, "x").result() == 1
 assert pickle.loads(pickle.dumps((json, os.stat, open)))[0] is json

@@ -42,8 +42,7 @@ _MANGLED = {ord(letter): letter for letter in string.ascii_letters + string.digi
 # What an app's import statement gets instead of Python's own module of that name.
 lent: dict[str, ModuleType] = {}
 
-# What watches apps: `imported()` after an import of an app that was not of its own modules, and
-# `executed(space, module, code)` after one of those has been executed.
+# What watches apps: called after an import of what is not the app's own, and after an own module has been executed.
 imported: Callable[[], object] = object
 executed: Callable[[Space, ModuleType, CodeType | None], object] | None = None
 
