@@ -267,8 +267,9 @@ def test_what_a_load_changes_of_the_process_is_put_back_and_told_in_the_app_s_lo
     with serving(tmp_path, {"loud": loud}) as worker:
         assert worker.ask("/loud/")[1] != b"000"
         [app] = worker.status()["apps"]
-        assert "changed the umask" in app["notes"][0]
-        [told] = [line for line in worker.lines("changed the umask") if "umask" in line.get("message", "")]
+        assert {each["cause"] for each in app["findings"]} == {"process-state"}
+        assert "changed the umask" in app["findings"][0]["sentence"]
+        [told] = [line for line in worker.lines("changed the umask") if "changed the umask" in line.get("message", "")]
     assert (told["level"], told["app"]) == ("warning", "loud")
 
 

@@ -14,7 +14,8 @@ from wsgiref.types import WSGIApplication
 
 from ..config import Settings
 from ..errors import LoadError, UserError
-from . import discovery, environment, failure, process_state
+from . import discovery, environment, failure, kept, logs, missed, process_state, relative, watch, writes
+from .findings import PROCESS_STATE, VARIABLES, Finding
 from .gate import Gate
 from .imports import install
 from .manifest import Manifest, read_manifest
@@ -27,8 +28,7 @@ from .space import Space
 class HostedApp:
     """An app as its worker knows it. Exactly one of `application` and `error` is set.
 
-    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables;
-    notes: what its author should know, though it runs.
+    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables.
     """
 
     name: str
@@ -40,7 +40,16 @@ class HostedApp:
     error: LoadError | None = None
     space: Space | None = None
     context: Context = field(default_factory=Context)
-    notes: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Why it should have a process of its own. One that has is not looked at."""
+        return [] if self.space is None else list(self.space.findings.known)
+
+    def find(self, cause: str, sentence: str) -> None:
+        """Keep a finding, and tell who listens. sentence: without the app's name in front."""
+        if self.space is not None:
+            self.space.find(cause, sentence)
 
     def fail(self, error: LoadError) -> None:
         """From now on the app is down."""
@@ -59,6 +68,10 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     """Load the app in `folder`. What goes wrong is in `error`; only KeyboardInterrupt passes."""
     install()
     environment.install()
+    logs.install()
+    if not watch.is_off():
+        for part in (kept, relative, writes, missed, watch):
+            part.install()
     gate = Gate(settings.app_running)
     try:
         manifest = read_manifest(folder)
@@ -78,16 +91,15 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     app.context = app.space.context
     app.space.variables = environment.variables({**manifest.env, **secrets})
     before = process_state.look()
-    app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
-    changed = process_state.put_back(before)
-    unread = environment.unread(app.space.variables)
-    app.notes = (
-        *(
-            f"{name}: its load has changed {it} of the whole process; this was put back for the others"
-            for it in changed
-        ),
-        *(f"{name}: {it} is read by C code, which does not see the variables of an app" for it in unread),
-    )
+    app.space.loading = True
+    try:
+        app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
+    finally:
+        app.space.loading = False
+    for each in process_state.put_back(before):
+        app.find(PROCESS_STATE, f"its load has changed {each} of the whole process; this was put back for the others")
+    for each in environment.unread(app.space.variables):
+        app.find(VARIABLES, f"{each} is read by C code, which does not see the variables of an app")
     return app
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LoadError
+from .findings import Finding
 from .gate import Gate
 from .mounts import Mount
 
@@ -21,7 +22,7 @@ class ForwardedApp:
     gate: Gate
     sockets: tuple[str, ...]
     error: LoadError | None = None
-    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()  # its pool's are nobody's business
     folder: Path = Path()  # none here
     ours: bool = True
 

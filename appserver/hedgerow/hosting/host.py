@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ class Host:
                 "state": app.state,
                 "error": app.error.sentence if app.error else "",
                 "traceback": app.error.traceback if app.error else "",
-                "notes": list(app.notes),
+                "findings": [dataclasses.asdict(finding) for finding in app.findings],
                 "forwarded": isinstance(app, ForwardedApp),
             }
             for app in self.apps.values()

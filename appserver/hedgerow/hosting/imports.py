@@ -13,17 +13,28 @@ import importlib.util
 import opcode
 import sys
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from .space import Finder, Space, asked_from_c, current_app, inherited, lent, python_import, spaces
+from . import space as spaces_of
+from . import watch
+from .findings import NAMES
+from .space import PREFIX, Finder, Space, asked_from_c, current_app, inherited, lent, python_import, spaces
+
+Found = TypeVar("Found")
 
 _python_import_module = importlib.import_module
 _python_find_spec = importlib.util.find_spec
 _python_start_thread = threading.Thread.start
 _IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
+# What an app may set in `sys` and harms nobody: the path is made the app's own, and nobody writes bytecode.
+_HARMLESS = frozenset(("path", "dont_write_bytecode"))
+
+# Whether an own name was looked for first, and was not there: then it is no finding that Python has it neither.
+_in_vain: ContextVar[bool] = ContextVar("in_vain", default=False)
 
 
 def install() -> None:
@@ -31,6 +42,7 @@ def install() -> None:
     if Finder in sys.meta_path:
         return
     sys.meta_path.insert(0, Finder)
+    sys.meta_path.append(LastFinder)
     lent["sys"] = _sys
     builtins.__import__ = _import
     threading.Thread.start = _start_thread  # type: ignore[assignment, method-assign]
@@ -64,6 +76,7 @@ def _import(
             else:
                 _lend_sys(caller.f_globals)
                 return module
+            return _though_in_vain(python_import, name, globals, locals, fromlist or (), level)
     return python_import(name, globals, locals, fromlist or (), level)
 
 
@@ -76,7 +89,10 @@ def _import_module(name: str, package: str | None = None) -> ModuleType:
         except ModuleNotFoundError as error:
             if not _is_missing(full, error):
                 raise
-    return _python_import_module(name, package)
+        return _though_in_vain(_python_import_module, name, package)
+    module = _python_import_module(name, package)
+    spaces_of.imported()
+    return module
 
 
 def _find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
@@ -89,7 +105,30 @@ def _find_spec(name: str, package: str | None = None) -> ModuleSpec | None:
         except ModuleNotFoundError as error:
             if not _is_missing(full, error):
                 raise
+        return _though_in_vain(_python_find_spec, name, package)
     return _python_find_spec(name, package)
+
+
+def _though_in_vain(look: Callable[..., Found], *arguments: Any) -> Found:
+    token = _in_vain.set(True)
+    try:
+        return look(*arguments)
+    finally:
+        _in_vain.reset(token)
+
+
+class LastFinder:
+    """The last of the meta path: whoever asks it, nobody has that module.
+
+    When it lies in the current app's folder, a library's own import statement or C code has asked, which a space does
+    not change. In a process of the app's own it is found.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        space = current_app.get()
+        if path is None and space is not None and not _in_vain.get() and space.own(name) is not None:
+            space.find(NAMES, f"a library imports {name}, which only the app has, and does not find it")
 
 
 def _own_for(name: str, package: str | None, caller: FrameType) -> str | None:
@@ -144,10 +183,16 @@ class _Modules(MutableMapping[str, ModuleType]):
 
     def __setitem__(self, name: str, module: ModuleType) -> None:
         space = current_app.get()
-        sys.modules[(space and _by_string(space, name)) or name] = module
+        full = None if space is None else _by_string(space, name)
+        if full is None and sys.modules.get(name) is not module:
+            _tell_write(sys._getframe(1), f"sys.modules[{name!r}]")
+        sys.modules[full or name] = module
 
     def __delitem__(self, name: str) -> None:
-        del sys.modules[self._key(name)]
+        key = self._key(name)
+        if key in sys.modules and not key.startswith(PREFIX):
+            _tell_write(sys._getframe(1), f"sys.modules[{name!r}]")
+        del sys.modules[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(sys.modules)
@@ -168,6 +213,8 @@ class _Sys(ModuleType):
         return getattr(sys, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _HARMLESS and getattr(sys, name, None) is not value:
+            _tell_write(sys._getframe(1), f"sys.{name}")
         setattr(sys, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -178,6 +225,12 @@ class _Sys(ModuleType):
 
 
 _sys = _Sys("sys")
+
+
+def _tell_write(caller: FrameType, what: str) -> None:
+    """A write of an app through what is lent to it. `sys.modules.pop()` comes by way of collections.abc."""
+    if (found := watch.app_behind(caller)) is not None and not watch.is_off():
+        watch.tell_write(*found, what)
 
 
 def _lend_sys(caller: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """What a process has only one of, and what loading an app may change of it for all others. Looked at before a load, and
 put back after it.
-
-Not the working directory: apps that read files by relative names need it where they put it.
 """
 
 from __future__ import annotations
@@ -19,12 +17,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ProcessState:
-    """One look. handlers: of the signals, as `signal.getsignal` tells them."""
+    """One look. directory: the working one, "" when it is gone; handlers: of the signals, as `getsignal` tells them."""
 
     umask: int
     locale: str
     socket_timeout_s: float | None
     recursion_limit: int
+    directory: str
     handlers: Mapping[int, Any]
 
 
@@ -37,8 +36,16 @@ def look() -> ProcessState:
         locale.setlocale(locale.LC_ALL),
         socket.getdefaulttimeout(),
         sys.getrecursionlimit(),
+        _directory(),
         {number: signal.getsignal(number) for number in signal.valid_signals()},
     )
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def put_back(before: ProcessState) -> list[str]:
@@ -57,6 +64,9 @@ def put_back(before: ProcessState) -> list[str]:
     if now.recursion_limit != before.recursion_limit:
         sys.setrecursionlimit(before.recursion_limit)
         found.append(f"the recursion limit ({now.recursion_limit} instead of {before.recursion_limit})")
+    if now.directory != before.directory and before.directory:
+        os.chdir(before.directory)
+        found.append(f"the working directory ({now.directory})")
     for number, handler in before.handlers.items():
         if now.handlers[number] is not handler and now.handlers[number] != handler:
             with contextlib.suppress(OSError, ValueError, TypeError):  # one that C code has set cannot be set again

@@ -18,12 +18,14 @@ import importlib.util
 import os
 import string
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, ContextVar
 from importlib.machinery import BuiltinImporter, FileFinder, FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+
+from .findings import Findings
 
 PREFIX = "_hedgerow_app_"
 
@@ -39,6 +41,10 @@ _MANGLED = {ord(letter): letter for letter in string.ascii_letters + string.digi
 
 # What an app's import statement gets instead of Python's own module of that name.
 lent: dict[str, ModuleType] = {}
+
+# What watches apps: called after an import of what is not the app's own, and after an own module has been executed.
+imported: Callable[[], object] = object
+executed: Callable[[Space, ModuleType, CodeType | None], object] | None = None
 
 # Every space of the process, by the name of its package.
 spaces: dict[str, Space] = {}
@@ -69,6 +75,11 @@ class Space:
         self.folder = folder
         self.package = PREFIX + mangle(name)
         self.modules, self._maybe = _own_names(folder, self.package, packaged)
+        self.findings = Findings(name)
+        self.find = self.findings.add
+        self.loading = False
+        self.asked: set[tuple[str, bool]] = set()  # see relative.py
+        self.logs: dict[tuple[Any, str], Any] = {}  # what it has set of loggers, by logger and attribute
         self.variables: dict[bytes, bytes] | None = None  # of the environment; None: those of the process
         self.locations = [str(folder)]  # the package's __path__
         _common_path[:] = sys.path  # what is there before the app is not the app's
@@ -138,7 +149,9 @@ class Space:
             return self.import_own(full, fromlist)
         if name in lent and not level:
             return lent[name]
-        return python_import(name, globals, locals, fromlist or (), level)
+        module = python_import(name, globals, locals, fromlist or (), level)
+        imported()
+        return module
 
     def import_own(self, full: str, fromlist: Sequence[str] | None) -> ModuleType:
         """The own module `full`, or without a fromlist, as `import a.b` wants it, the one that `a` means."""
@@ -236,11 +249,17 @@ class Loader(importlib.machinery.SourceFileLoader):
     def get_filename(self, name: str | None = None) -> str:
         return self.path  # also when asked by the app's own short name
 
+    def get_code(self, fullname: str) -> CodeType | None:
+        self._code = super().get_code(fullname)
+        return self._code
+
     def exec_module(self, module: ModuleType) -> None:
         space = spaces[module.__name__.partition(".")[0]]
         space.refresh_builtins()
         vars(module)["__builtins__"] = space.builtins
         super().exec_module(module)
+        if executed is not None:
+            executed(space, module, self._code)
 
 
 _LOADERS: list[Any] = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..config import Settings
 from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
-from ..hosting import environment, imports
+from ..hosting import environment, findings, imports
 from ..hosting.forwarded import ForwardedApp
 from ..hosting.gate import Gate
 from ..hosting.host import Host, host_callable, load_host
@@ -81,9 +81,12 @@ def _load(content: Content, settings: Settings, on_load: Callable[[str], object]
 
 
 def _tell(host: Host, queue: LogQueue) -> None:
-    """A line for each app that is down, and for what else its author should know, in that app's own log."""
+    """A line for each app that is down, and for each reason not to share, in that app's own log. From now on such a
+    reason is an error: it is found while others are served.
+    """
     for name, app in host.apps.items():
         if app.error is not None:
             queue.put(render("app", "error", app.error.sentence, app=name, traceback=app.error.traceback))
-        for note in app.notes:
-            queue.put(render("app", "warning", note, app=name))
+        for finding in app.findings:
+            queue.put(render("app", "warning", finding.sentence, app=name))
+    findings.listeners.append(lambda app, found: queue.put(render("app", "error", found.sentence, app=app)))

@@ -90,7 +90,10 @@ def test_a_variable_that_c_code_reads_is_told(load: Load) -> None:
     app = load(
         "zone", {"app.py": "import os\nos.environ['PGPASSWORD'] = 'x'\n" + ANSWER, "app.toml": '[env]\nTZ = "UTC"'}
     )
-    assert [note.partition(" is read")[0] for note in app.notes] == ["zone: PGPASSWORD", "zone: TZ"]
+    assert [(each.cause, each.sentence.partition(" is read")[0]) for each in app.findings] == [
+        ("variables", "zone: PGPASSWORD"),
+        ("variables", "zone: TZ"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,9 @@ def test_status_tells_mount_state_and_traceback(make_app: MakeApp) -> None:
     bad, good, late = load_host(folders, {"late": "late: no space left"}, Settings()).status()
     assert bad.pop("traceback").endswith("ZeroDivisionError: division by zero\n")
     sentence = "bad/app.py line 1: ZeroDivisionError: division by zero"
-    told = {"name": "bad", "mount": "/bad", "host": "", "state": "down", "error": sentence, "notes": []}
+    told = {"name": "bad", "mount": "/bad", "host": "", "state": "down", "error": sentence, "findings": []}
     assert bad == told | {"forwarded": False}
-    assert (good.pop("state"), good.pop("error"), good.pop("traceback"), good.pop("notes")) == ("up", "", "", [])
+    assert (good.pop("state"), good.pop("error"), good.pop("traceback"), good.pop("findings")) == ("up", "", "", [])
     assert good == {"name": "good", "mount": "/", "host": "good.org", "forwarded": False}
     assert (late["state"], late["error"], late["mount"]) == ("down", "late: no space left", "/late")
 

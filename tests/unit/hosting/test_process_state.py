@@ -20,6 +20,7 @@ CHANGES = {
     "socket": ("import socket\nsocket.setdefaulttimeout(5)", "the default time-out of sockets (5.0 s)"),
     "recursion": ("import sys\nsys.setrecursionlimit(4321)", "the recursion limit (4321 instead of"),
     "signal": ("import signal\nsignal.signal(signal.SIGUSR1, lambda *_: None)", "what SIGUSR1 does"),
+    "directory": ("import os\nos.chdir('/')", "the working directory (/)"),
     "ignored": ("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)", "what SIGTERM does"),
 }
 
@@ -31,13 +32,14 @@ def test_what_a_load_changes_is_put_back(load: Load, what: str, end: str) -> Non
     source, told = CHANGES[what]
     app = load("changes", {"app.py": source + end + ANSWERS})
     assert process_state.look() == before
-    [note] = app.notes
-    assert note.startswith(f"changes: its load has changed {told}")
+    [found] = app.findings
+    assert found.cause == "process-state"
+    assert found.sentence.startswith(f"changes: its load has changed {told}")
     assert end or get(app) == "here"
 
 
-def test_an_app_that_changes_nothing_has_no_notes(load: Load) -> None:
-    assert load("quiet", {"app.py": ANSWERS}).notes == ()
+def test_an_app_that_changes_nothing_has_no_findings(load: Load) -> None:
+    assert load("quiet", {"app.py": ANSWERS}).findings == []
 
 
 def test_a_handler_that_was_there_before_comes_back(load: Load) -> None:

@@ -1,0 +1,3 @@
+"""Stands in for a library whose key is an attribute of its module."""
+
+api_key = None
