@@ -237,7 +237,7 @@ def test_a_body_that_the_pool_did_not_want_spoils_no_further_request(stack: Stac
         sock.sendall(b"POST /pooled/ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nbegun")
         receive(sock, b"not read")
         for _ in range(3):
-            assert stack.front.ask("/pooled/pid")[0].status == 200
+            assert stack.front.ask("/pooled/pid", "POST")[0].status == 200
 
 
 def test_interim_answers_of_the_pool_are_dropped(stack: Stack) -> None:
