@@ -237,7 +237,7 @@ def test_a_body_that_the_pool_did_not_want_spoils_no_further_request(stack: Stac
         sock.sendall(b"POST /pooled/ignore HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nbegun")
         receive(sock, b"not read")
         for _ in range(3):
-            assert stack.front.ask("/pooled/pid")[0].status == 200
+            assert stack.front.ask("/pooled/pid", "POST")[0].status == 200
 
 
 def test_interim_answers_of_the_pool_are_dropped(stack: Stack) -> None:
@@ -279,6 +279,24 @@ def test_a_client_that_has_only_said_all_gets_its_answer(stack: Stack) -> None:
         sock.sendall(GET % b"sleep?0.2")
         sock.shutdown(socket.SHUT_WR)
         assert receive(sock).endswith(str(stack.pool[0].process.pid).encode())
+
+
+def test_a_child_that_an_app_forks_has_no_part_in_the_connections(stack: Stack) -> None:
+    """Neither does it hear the pool, nor does it keep a connection open that the worker ends."""
+    stack.front.ask("/pooled/pid")
+    child = int(stack.front.ask("/same/fork")[1])
+    with stack.front.connect() as sock:  # on the connection that was idle when the child began
+        sock.sendall(b"POST /pooled/digits HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+        receive(sock, b"\r\n\r\n0")
+        for digit in (b"1", b"2"):
+            time.sleep(0.1)  # the child has the time to do harm
+            sock.sendall(b".")
+            assert receive(sock, 1) == digit
+    with stack.front.connect() as sock:
+        sock.sendall(GET % b"wait")
+        until(lambda: stack.pool[0].status()["in_flight"] == 1)
+    until(lambda: stack.pool[0].status()["in_flight"] == 0)
+    assert Path(f"/proc/{child}").exists()
 
 
 def test_a_request_is_logged_once(stack: Stack) -> None:

@@ -29,7 +29,9 @@ END = "WSGI: failures and close()"
 NEXT = b"GET /next HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
-def _ask(case_id: str, group: str, meaning: str, section: str, app: str, judge: Judge, **how: str) -> Case:
+def _ask(
+    case_id: str, group: str, meaning: str, section: str, app: str, judge: Judge, **how: str
+) -> Case:
     """One request to a behaviour. method, version, fields (lines), body, then (a request behind), awaits: as named."""
     method = how.get("method", "GET")
     head = f"{method} /w/{app} HTTP/{how.get('version', '1.1')}\r\nHost: a.example\r\n{how.get('fields', '')}\r\n"

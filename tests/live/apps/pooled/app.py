@@ -151,5 +151,14 @@ def do_hints(environ, start_response):
     return text(start_response, "hinted")
 
 
+def do_fork(environ, start_response):
+    """Leaves a child behind that goes on for a second, and lets its hub run."""
+    pid = os.fork()
+    if not pid:
+        gevent.sleep(1)
+        os._exit(0)
+    return text(start_response, str(pid))
+
+
 def do_raise(environ, start_response):
     raise RuntimeError("a pooled exception")
