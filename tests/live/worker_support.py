@@ -45,14 +45,18 @@ class Worker:
         self.log = run / f"{slot}.log"
         self.control_path = run / f"8001-{slot}.sock"
         plan = run / "plan.json"
-        entry = {"generation": 1, "apps": {name: str(path) for name, path in apps.items()}, "broken": {}}
+        entry: dict[str, Any] = {"generation": 1, "apps": {name: str(path) for name, path in apps.items()}, "broken": {}}
+        more = []
+        if options.pop("threads", False):
+            entry["concurrency"] = "threads"
+            more = ["threads"]
         plan.write_text(json.dumps({"address": "8001", "active": slot, "slots": {"a": entry, "b": entry}}))
         settings = {"RUN": run, "STATE": run, "REPLICA": "test", **options.pop("settings", {})}
         environ = os.environ | {f"HEDGEROW_{name}": str(value) for name, value in settings.items()}
         stdout = options.pop("stdout", None)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hedgerow.worker", str(plan), slot],
+                [options.pop("python", sys.executable), "-m", "hedgerow.worker", str(plan), slot, *more],
                 stdin=listener,
                 stdout=stdout or log,
                 stderr=log,

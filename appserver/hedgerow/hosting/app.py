@@ -28,7 +28,7 @@ class HostedApp:
     """An app as its worker knows it. Exactly one of `application` and `error` is set.
 
     context: what each request's context is a copy of, so that neither requests nor apps see each other's variables;
-    notes: what its author should know, though it runs.
+    notes: what its author should know, though it runs; threads: how many native ones its calls run in, 0: in greenlets.
     """
 
     name: str
@@ -41,6 +41,7 @@ class HostedApp:
     space: Space | None = None
     context: Context = field(default_factory=Context)
     notes: tuple[str, ...] = ()
+    threads: int = 0
 
     def fail(self, error: LoadError) -> None:
         """From now on the app is down."""

@@ -11,6 +11,7 @@ cdef class Target:
     cdef readonly bint server_timing
     cdef readonly bint early_hints
     cdef readonly object tell
+    cdef readonly object pool
     cdef public bint warned
 
 cdef class Job:

@@ -12,6 +12,7 @@ from ..hosting.gate import Gate
 from ..http.request import Request
 from ..pep3333.bridge import Application
 from .connection import Connection
+from .threads import Pool
 
 _numbers = itertools.count(1)
 
@@ -19,12 +20,14 @@ _numbers = itertools.count(1)
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
-    of fields that are dropped; tell: what of its failures its clients are shown, if anything.
+    of fields that are dropped; tell: what of its failures its clients are shown, if anything; pool: the threads that its
+    calls run in; without one they run in greenlets.
     """
 
     # fmt: off
     __slots__ = (
-        "application", "context", "early_hints", "free", "gate", "name", "server_timing", "tell", "warned",
+        "application", "context", "early_hints", "free", "gate", "name", "pool", "server_timing", "tell",
+        "warned",
     )
     # fmt: on
 
@@ -38,6 +41,7 @@ class Target:
         server_timing: bool = False,
         early_hints: bool = True,
         tell: Callable[[BaseException], Failure] | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.name = name
         self.application = application
@@ -47,6 +51,7 @@ class Target:
         self.server_timing = server_timing
         self.early_hints = early_hints
         self.tell = tell
+        self.pool = pool
         self.warned = False
 
 

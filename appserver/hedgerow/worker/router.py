@@ -26,6 +26,7 @@ from .connection import Connection
 from .job import Job, Target
 from .log import quote
 from .runner import page_application
+from .threads import Pool
 
 if TYPE_CHECKING:
     from .server import Server
@@ -160,8 +161,16 @@ class Router:
         timed = app.manifest.server_timing
         hints = not self._trust_front  # an nginx before 1.29 takes 103 for the answer and waits for more
         tell = self._teller(app) if self._show_errors else None
+        pool = Pool(app.name, app.threads) if app.threads else None
         return Target(
-            quote(app.name), application, app.context, app.gate, server_timing=timed, early_hints=hints, tell=tell
+            quote(app.name),
+            application,
+            app.context,
+            app.gate,
+            server_timing=timed,
+            early_hints=hints,
+            tell=tell,
+            pool=pool,
         )
 
 
