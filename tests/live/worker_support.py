@@ -45,7 +45,11 @@ class Worker:
         self.log = run / f"{slot}.log"
         self.control_path = run / f"8001-{slot}.sock"
         plan = run / "plan.json"
-        entry: dict[str, Any] = {"generation": 1, "apps": {name: str(path) for name, path in apps.items()}, "broken": {}}
+        entry: dict[str, Any] = {
+            "generation": 1,
+            "apps": {name: str(path) for name, path in apps.items()},
+            "broken": {},
+        }
         more = []
         if options.pop("threads", False):
             entry["concurrency"] = "threads"

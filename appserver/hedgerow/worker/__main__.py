@@ -5,8 +5,8 @@ if "threads" not in sys.argv[3:]:  # behind PLAN and SLOT: the apps run in nativ
 
     monkey.patch_all()
 
-from ..errors import UserError  # noqa: E402
-from .start import main  # noqa: E402
+from ..errors import UserError
+from .start import main
 
 if __name__ == "__main__":
     try:

@@ -21,7 +21,7 @@ def http_date() -> str:
 
 def timestamp() -> str:
     """Now, in UTC, RFC 3339 with milliseconds."""
-    global _stamp
+    global _stamp  # noqa: PLW0603  # one clock a process
     now = time.time()
     second = int(now)
     stamp = _stamp

@@ -20,8 +20,8 @@ _numbers = itertools.count(1)
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
-    of fields that are dropped; tell: what of its failures its clients are shown, if anything; pool: the threads that its
-    calls run in; without one they run in greenlets.
+    of fields that are dropped; tell: what of its failures its clients are shown, if anything; pool: the threads
+    that its calls run in; without one they run in greenlets.
     """
 
     # fmt: off

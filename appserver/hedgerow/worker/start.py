@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     """Run one worker to its end. Raises UserError for a plan that does not name us."""
     options = set(arguments[2:])
     if len(arguments) < 2 or not options <= {"ledger", THREADS}:
-        raise UserError("usage: python -m hedgerow.worker PLAN SLOT [ledger] [threads], with the listening socket as fd 0")
+        raise UserError("usage: python -m hedgerow.worker PLAN SLOT [ledger] [threads], with the listener as fd 0")
     listener = take_listener()
     raise_descriptor_limit()
     settings = Settings.from_env()
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str]) -> None:
     if entry is None:
         raise UserError(f"{path}: slot {slot} has no entry")
     if (entry.content.concurrency == THREADS) is not (THREADS in options):
-        raise UserError(f"{path}: slot {slot} wants {entry.content.concurrency or 'greenlets'}, and was started otherwise")
+        wanted = entry.content.concurrency or "greenlets"
+        raise UserError(f"{path}: slot {slot} wants {wanted}, and was started otherwise")
     if plan.is_superseded(slot):
         time.sleep(QUIET_END_S)
         exit_now(0)

@@ -1,11 +1,11 @@
 """`threads`: the calls of an app run in native threads of an unpatched process, for what cannot live under patching.
 
 The hub keeps all that is the engine's. A request has its runner's greenlet there as ever; the app's call, from
-`Exchange.run` to `close()`, runs in a thread of the app's pool. A `Crossing` stands between the two. In the thread it is
-the client: what it is told to send it leaves to the hub and goes on (PEP 3333 allows it, "Buffering and Streaming"),
+`Exchange.run` to `close()`, runs in a thread of the app's pool. A `Crossing` stands between the two. In the thread it
+is the client: what it is told to send it leaves to the hub and goes on (PEP 3333 allows it, "Buffering and Streaming"),
 what it is asked to read it waits for. In the hub the greenlet acts for it: so connections, time-outs and sockets are
-touched by the hub alone, and a closed descriptor is never written to. An answer in one piece takes one way there and
-one back, and its thread is free before the client has taken it.
+touched by the hub alone, and a descriptor that was closed is never written to. An answer in one piece takes one way
+there and one back, and its thread is free before the client has taken it.
 
 A deque is all that both sides write to. What else they share is written by one of them, in single steps that the
 interpreter's lock does not divide. A thread cannot be ended: one that hangs is lost to its pool until the worker ends.
@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from gevent import get_hub
+from gevent.hub import spawn_raw
 from greenlet import getcurrent, greenlet
 
 from .connection import Connection
@@ -35,6 +36,7 @@ BEHIND_BYTES = 65_536  # what may wait to be sent beside the last block; then th
 _BLOCK_COST = 256  # a waiting block's, beside its bytes
 
 _OVER = "the request is over"
+_GONE = "the client has gone"
 
 
 class Pool:
@@ -137,7 +139,7 @@ class Crossing:
         self._connection = connection
         self._agent: greenlet | None = None
         self._task: Callable[[], object] | None = None
-        self._wanted: deque[tuple[Reply | None, Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._wanted: deque[tuple[Callable[..., None], Reply | None, tuple[Any, ...]]] = deque()
         self._idle = False  # the agent waits for the bell
         self._ended = False  # the thread has done its work, and wants no more
         self._over = False  # the agent looks no more
@@ -156,7 +158,7 @@ class Crossing:
         finally:
             self._over = True
             while self._wanted:  # of a thread that the app has left
-                reply, _, _ = self._wanted.popleft()
+                _, reply, _ = self._wanted.popleft()
                 if reply is not None:
                     reply.give(None, ClientGone(_OVER))
         if self._error is not None:
@@ -172,33 +174,34 @@ class Crossing:
         while True:
             ended = self._ended  # before the look: what was wanted first is there then
             if self._wanted:
-                self._do(*self._wanted.popleft())
+                act, reply, arguments = self._wanted.popleft()
+                act(reply, *arguments)
             elif ended:
                 return
             else:
                 self._idle = True
                 self._pool.hub.switch()
 
-    def _do(self, reply: Reply | None, action: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def _send(self, reply: Reply | None, size: int, verb: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         try:
-            result = action(*arguments)
-        except ClientGone as error:
-            if reply is None:
-                self.broken = True
-            else:
-                reply.give(None, error)
-        except BaseException as error:
-            if reply is None:
-                raise
-            reply.give(None, error)
-        else:
+            if not self.broken:
+                verb(*arguments)
+        except ClientGone:
+            self.broken = True
+        finally:
+            self._taken += size
             if reply is not None:
-                reply.give(result, None)
+                reply.give(None, None)
 
-    def _send(self, size: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self._taken += size
-        if not self.broken:
-            action(*arguments)
+    def _read(self, reply: Reply) -> None:
+        """Not by the agent: an app may read in one thread while it writes in another."""
+        spawn_raw(self._read_now, reply)
+
+    def _read_now(self, reply: Reply) -> None:
+        try:
+            reply.give(self._connection.read_more(), None)
+        except BaseException as error:
+            reply.give(None, error)
 
     # In the thread.
 
@@ -236,30 +239,29 @@ class Crossing:
 
     def read_more(self) -> bytes:
         """The next bytes of the body, as Transfer.read_more."""
-        data: bytes = self._ask(self._connection.read_more, ())
+        reply = Reply()
+        self._want(self._read, reply, ())
+        data: bytes = reply.wait()
         return data
 
-    def _leave(self, size: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _leave(self, size: int, verb: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """Have it sent: by and by, or at once where much is waiting already."""
         if self.broken:
-            raise ClientGone("the client has gone")
+            raise ClientGone(_GONE)
         size += _BLOCK_COST
         waiting = self._given - self._taken
         self._given += size
-        if waiting < BEHIND_BYTES:
-            self._want(None, self._send, (size, action, arguments))
-            return
-        self._ask(self._send, (size, action, arguments))
+        reply = None if waiting < BEHIND_BYTES else Reply()
+        self._want(self._send, reply, (size, verb, arguments))
+        if reply is not None:
+            reply.wait()
+            if self.broken:
+                raise ClientGone(_GONE)
 
-    def _ask(self, action: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        reply = Reply()
-        self._want(reply, action, arguments)
-        return reply.wait()
-
-    def _want(self, reply: Reply | None, action: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def _want(self, act: Callable[..., None], reply: Reply | None, arguments: tuple[Any, ...]) -> None:
         if self._pool.forked:
             raise ClientGone("the client is the parent's, not this child's")
-        self._wanted.append((reply, action, arguments))
+        self._wanted.append((act, reply, arguments))
         if self._over:  # looked at behind the append: whichever of the two sides is second sees the other
             raise ClientGone(_OVER)
         self._pool.ring(self)
