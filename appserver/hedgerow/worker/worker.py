@@ -36,6 +36,7 @@ from .router import UNLIMITED, Router
 from .server import Server, environ_extra
 from .streams import Streams
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FLUSH_S = 1.0
 LOOK_S = 0.2  # shorter than any worker's start
 # The kernel takes the double. By itself it would let it grow to 4 MiB, more than a core's cache, and each byte would go
@@ -103,8 +104,9 @@ class Worker:
         self.state = "ready"
         self._server.start_accepting()
         self._control = self._open_control()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             gevent.signal_handler(number, self.leave)
+        os.register_at_fork(after_in_child=_end_by_signals)
         if ledger is not None:
             gevent.spawn(self._look_around, router)
         self._log.tell("info", f"ready: {self}")
@@ -209,6 +211,12 @@ class Worker:
 def _name_of(listener: _socket.socket) -> tuple[str, str]:
     name = listener.getsockname()
     return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "80")
+
+
+def _end_by_signals() -> None:
+    """In a child that an app has forked: no hub runs that would hear them, and a pool of processes ends its own so."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def exit_now(status: int) -> None:
