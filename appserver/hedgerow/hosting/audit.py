@@ -9,7 +9,7 @@ Three signs, each without a hook in the process, and each with a sentence:
 A loaded `asyncio`, `asgiref`, `multiprocessing` or `trio` is no sign: Django, Falcon, SQLAlchemy, redis, PyMongo and
 psycopg import asyncio, Django asgiref, Tornado multiprocessing, httpx trio, and most apps that use these never run a
 loop or start a process. What is in the list was tried under gevent 26.9 against a server that never answers, or its
-maintainers have said it; tests/live/test_audit.py shows it of the former.
+maintainers have said it; tests/live/test_patch_audit.py shows it of the former.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import fcntl
 import gc
 import os
 import resource
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from ..hosting.host import Host
 from ..http import head
 from ..http.request import Request
 from ..pep3333.environ import base_environ
+from . import children
 from .acceptor import BACKLOG
 from .connection import Connection
 from .control import ControlApplication, memory_bytes
@@ -36,7 +36,6 @@ from .router import UNLIMITED, Router
 from .server import Server, environ_extra
 from .streams import Streams
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 FLUSH_S = 1.0
 LOOK_S = 0.2  # shorter than any worker's start
 # The kernel takes the double. By itself it would let it grow to 4 MiB, more than a core's cache, and each byte would go
@@ -104,9 +103,9 @@ class Worker:
         self.state = "ready"
         self._server.start_accepting()
         self._control = self._open_control()
-        for number in SIGNALS:
+        for number in children.SIGNALS:
             gevent.signal_handler(number, self.leave)
-        os.register_at_fork(after_in_child=_end_by_signals)
+        children.install()
         if ledger is not None:
             gevent.spawn(self._look_around, router)
         self._log.tell("info", f"ready: {self}")
@@ -211,12 +210,6 @@ class Worker:
 def _name_of(listener: _socket.socket) -> tuple[str, str]:
     name = listener.getsockname()
     return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "80")
-
-
-def _end_by_signals() -> None:
-    """In a child that an app has forked: no hub runs that would hear them, and a pool of processes ends its own so."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
 
 
 def exit_now(status: int) -> None:

@@ -1,5 +1,6 @@
-"""Libraries that wait for a second, one a path, for tests/live/test_audit.py. The query is the port of a server that
-never answers.
+# ruff: noqa: PLC0415, S106
+"""Libraries that wait for a second, one a path, for tests/live/test_patch_audit.py. The query is the port of a server
+that never answers. Each imports its library itself: not all are installed everywhere.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ def do_asyncio(port):
 def do_trio(port):
     import trio
 
-    trio.run(trio.sleep, 1)
+    trio.run(trio.sleep, 0.1)
     return "slept"
 
 
