@@ -137,6 +137,17 @@ def test_whatever_an_app_raises_is_its_own_500_and_its_thread_goes_on(worker: Wo
     assert worker.ask("/threaded/hello")[1] == b"hello"
 
 
+def test_an_error_that_cannot_be_told_costs_its_connection_and_no_thread(tmp_path: Path) -> None:
+    with serving(tmp_path, BOTH, threads=True) as worker:
+        for _ in range(THREADS + 1):
+            with worker.connect() as sock:
+                sock.sendall(get("/threaded/nameless"))
+                with pytest.raises(ConnectionResetError):
+                    receive(sock)
+        assert worker.ask("/threaded/hello")[1] == b"hello"
+        assert "a request ended in SystemExit" in str(worker.lines("a request ended in"))
+
+
 def test_each_request_has_a_fresh_context_and_a_thread_keeps_what_is_its(tmp_path: Path) -> None:
     with serving(tmp_path, BOTH, threads=True) as worker:
         told = [worker.ask("/threaded/context")[1] for _ in range(3)]

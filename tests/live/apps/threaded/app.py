@@ -94,7 +94,7 @@ def do_fork(environ, start_response):
     pid = os.fork()
     if pid == 0:
         print("in the child")
-        return text(start_response, "from the child")
+        return text(start_response, "from the child" * 10_000) * 3  # more than may wait to be sent
     return text(start_response, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
@@ -132,6 +132,20 @@ def do_lines(environ, start_response):
         thread.join()
     sys.setswitchinterval(0.005)
     return text(start_response, "written")
+
+
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise SystemExit("asked for its name")
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    """One that not even the engine can tell of."""
+
+
+def do_nameless(environ, start_response):
+    raise NamelessError
 
 
 def do_interrupt(environ, start_response):
