@@ -37,13 +37,14 @@ def validated(folder: Path, to: Path) -> Path:
     return to
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+@pytest.fixture(scope="module", params=["greenlets", "threads"])
+def worker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     folder = tmp_path_factory.mktemp("validated")
     twins = {f"{name}-validated": validated(app, folder / name) for name, app in WSGI_APPS.items()}
     rooted = validated(WSGI_APPS["tells_its_environ"], folder / "rooted")
     (rooted / "app.toml").write_text('mount = "/"\n')
-    with serving(tmp_path_factory.mktemp("run"), WSGI_APPS | twins | {"rooted": rooted}) as running:
+    threads = request.param == "threads"
+    with serving(tmp_path_factory.mktemp("run"), WSGI_APPS | twins | {"rooted": rooted}, threads=threads) as running:
         yield running
         complaints = [line for line in running.lines() if any(word in str(line) for word in COMPLAINTS)]
         assert complaints == [], "wsgiref.validate found fault with one of the two sides"

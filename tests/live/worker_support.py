@@ -48,8 +48,13 @@ class Worker:
         self.log = run / (f"{slot}.log" if name == "8001" else f"{name}-{slot}.log")
         self.control_path = run / f"{name}-{slot}.sock"
         plan = run / f"plan-{name}.json"
-        entry = {"generation": 1, "apps": {name: str(path) for name, path in apps.items()}, "broken": {}}
+        codes = {name: str(path) for name, path in apps.items()}
+        entry: dict[str, Any] = {"generation": 1, "apps": codes, "broken": {}}
         entry |= options.pop("content", {})
+        more = []
+        if options.pop("threads", False):
+            entry["concurrency"] = "threads"
+            more = ["threads"]
         plan.write_text(json.dumps({"address": name, "active": slot, "slots": {"a": entry, "b": entry}}))
         settings = {"RUN": run, "STATE": run, "REPLICA": "test", **options.pop("settings", {})}
         environ = os.environ | {f"HEDGEROW_{name}": str(value) for name, value in settings.items()}
@@ -57,7 +62,7 @@ class Worker:
         under: list[str] = options.pop("under", [])  # a command that runs another: valgrind
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*under, sys.executable, "-m", "hedgerow.worker", str(plan), slot],
+                [*under, options.pop("python", sys.executable), "-m", "hedgerow.worker", str(plan), slot, *more],
                 stdin=listener,
                 stdout=stdout or log,
                 stderr=log,

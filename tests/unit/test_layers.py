@@ -92,5 +92,6 @@ def test_libraries_are_imported_where_they_belong() -> None:
 def test_the_worker_patches_on_its_first_line() -> None:
     lines = (PACKAGE / "worker" / "__main__.py").read_text().splitlines()
     code = [line for line in lines if line and not line.startswith("#")]
-    assert code[0].startswith("from gevent import monkey")
-    assert code[1].startswith("monkey.patch_all()")
+    assert code[0].startswith("import sys ")  # which is there before any line
+    assert code[1].startswith('if "threads" not in sys.argv[3:]:')
+    assert code[2:4] == ["    from gevent import monkey", "    monkey.patch_all()"]

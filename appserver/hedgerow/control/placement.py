@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..hosting.findings import Finding
+from ..hosting.findings import BLOCKING, Finding
 
 SHARED, OWN, AUTO = "shared", "own", "auto"
 GREENLETS, THREADS = "greenlets", "threads"
@@ -84,15 +85,24 @@ def is_settled(known: Known, asked: Asked) -> bool:
     return known.wish != AUTO or asked.pool != AUTO
 
 
-def then(app: str, known: Known, asked: Asked, tried: Tried) -> Placement:
-    """Where it goes after a trial in the shared pool."""
+def then(app: str, known: Known, asked: Asked, chosen: Placement, tried: Tried) -> Placement | None:
+    """Where it is tried next, after a trial as `chosen`; None for nowhere else."""
+    found = [one for one in tried.found if one.cause != BLOCKING or asked.concurrency == AUTO]
+    blocked = any(one.cause == BLOCKING for one in found)
+    if chosen.is_own:
+        threads = blocked and chosen.concurrency == GREENLETS and not asked.run
+        return dataclasses.replace(chosen, concurrency=THREADS) if threads else None
     if is_settled(known, asked):
-        return BESIDE_OTHERS
-    if tried.found:
-        return _found(tried.found[0])
+        return None
+    concurrency = THREADS if blocked else GREENLETS
+    if found:
+        return dataclasses.replace(
+            chosen, pool=OWN, cause=found[0].cause, reason=found[0].sentence, concurrency=concurrency
+        )
     if tried.reason:
-        return Placement(OWN, "load", f"{app}: it does not load beside others, and loads alone")
-    return BESIDE_OTHERS
+        reason = f"{app}: it does not load beside others, and loads alone"
+        return dataclasses.replace(chosen, pool=OWN, cause="load", reason=reason)
+    return None
 
 
 def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
@@ -111,7 +121,3 @@ def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
     if known.found:
         return known.found[0].cause, known.found[0].sentence
     return None
-
-
-def _found(finding: Finding) -> Placement:
-    return Placement(OWN, finding.cause, finding.sentence)

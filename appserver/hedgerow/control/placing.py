@@ -7,12 +7,13 @@ from __future__ import annotations
 import dataclasses
 import errno
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import Settings
 from ..errors import UserError
+from ..hosting.findings import Finding
 from ..hosting.manifest import Manifest, read_manifest
 from . import placement, releases
 from .child import Cancelled, Clock
@@ -97,20 +98,25 @@ class _Placing:
 
     def tried(self, asked: Asked, environment: str | None) -> tuple[Outcome, Placement]:
         """The trials. environment: None for what there is."""
-        chosen = self._in(environment, placement.first(self._app, self._known, asked))
-        settled = chosen.is_own or placement.is_settled(self._known, asked)
-        outcome = self._try(chosen, stop_at_findings=not settled)
-        if settled or (outcome.ok and not outcome.found):
-            return self._joined(outcome, chosen)
-        if not outcome.found and (outcome.step not in ENDED or outcome.hangs):
-            return outcome, chosen
-        shown = Tried(outcome.reason, outcome.found)
-        other = self._in(environment, placement.then(self._app, self._known, asked, shown))
-        again = self._try(other)
-        again = dataclasses.replace(again, seconds=_sum(outcome, again))
-        if again.ok or outcome.ok:
-            return again, other
-        return dataclasses.replace(outcome, seconds=again.seconds), chosen
+        chosen = placement.first(self._app, self._known, asked)
+        present = "" if chosen.is_own else self._beside.environment
+        chosen = dataclasses.replace(chosen, environment=present if environment is None else environment)
+        outcome = self._try(chosen, asked)
+        while (other := self._next(asked, chosen, outcome)) is not None:
+            if environment is None:
+                other = dataclasses.replace(other, environment="")
+            again = self._try(other, asked)
+            again = dataclasses.replace(again, seconds=_sum(outcome, again))
+            if not (again.ok or outcome.ok or again.found):  # what was said first says more
+                return dataclasses.replace(outcome, seconds=again.seconds), chosen
+            outcome, chosen = again, other
+        return self._joined(outcome, chosen)
+
+    def _next(self, asked: Asked, chosen: Placement, outcome: Outcome) -> Placement | None:
+        ended = not outcome.ok and (outcome.step not in ENDED or outcome.hangs)
+        if ended and not outcome.found:
+            return None
+        return placement.then(self._app, self._known, asked, chosen, Tried(outcome.reason, outcome.found))
 
     def _joined(self, outcome: Outcome, chosen: Placement) -> tuple[Outcome, Placement]:
         """If the shared pool gets further packages for its sake, all who are there are tried with them."""
@@ -121,17 +127,21 @@ class _Placing:
             if not another.ok:
                 reason = f"{self._app}: with what it requires {name} does not pass its trial: {another.reason}"
                 own = dataclasses.replace(chosen, pool=placement.OWN, cause="requirements", reason=reason)
-                return self._try(own), own
+                return self._try(own, Asked()), own
         return outcome, chosen
 
     def _in(self, environment: str | None, chosen: Placement) -> Placement:
         present = "" if chosen.is_own else self._beside.environment
         return dataclasses.replace(chosen, environment=present if environment is None else environment)
 
-    def _try(self, chosen: Placement, stop_at_findings: bool = False) -> Outcome:
-        return try_release(
-            self._app, self._code, self._settings, self._cancel, placement=chosen, stop_at_findings=stop_at_findings
-        )
+    def _try(self, chosen: Placement, asked: Asked) -> Outcome:
+        """Where findings lead elsewhere, the check is for the trial there."""
+        app, known, cancel = self._app, self._known, self._cancel
+
+        def is_enough(found: Sequence[Finding]) -> bool:
+            return placement.then(app, known, asked, chosen, Tried(found=found)) is not None
+
+        return try_release(app, self._code, self._settings, cancel, placement=chosen, is_enough=is_enough)
 
 
 def _asked(manifest: Manifest, conflict: str) -> Asked:

@@ -52,6 +52,8 @@ def main(argv: list[str]) -> None:
         command.append("ledger")
     else:
         environ["HEDGEROW_ACCESS_LOG"] = "0"  # who sends on to a pool has the line
+        if plan.get("concurrency") == "threads":
+            command.append("threads")
         if plan.get("run"):
             command = attendant(run_folder(), what, rest[0])
     os.execve(command[0], command, environ)

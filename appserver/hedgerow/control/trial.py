@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import json
 import shutil
 import signal
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,10 @@ def try_release(
     cancel: threading.Event | None = None,
     limits_s: Mapping[str, float] = LIMITS_S,
     placement: Placement = BESIDE_OTHERS,
-    stop_at_findings: bool = False,
+    is_enough: Callable[[Sequence[Finding]], bool] = lambda found: False,
 ) -> Outcome:
     """Tries the release of `app` that lies in `code`, as it runs in that placement. cancel: set from outside, it ends
-    the trial within a second; stop_at_findings: do not run the check of one that should not share.
+    the trial within a second; is_enough: whether it is over with what was found, without the check.
 
     Raises UserError when it is not the release that keeps the trial from being run.
     """
@@ -68,7 +69,7 @@ def try_release(
         with tempfile.TemporaryDirectory(prefix=FOLDER, dir=settings.run, ignore_cleanup_errors=True) as folder:
             content = trial_content(app, code, placement, manifest.run or "")
             own = _settings(settings, Path(folder))
-            return _Trial(app, content, own, manifest.deploy, steps, stop_at_findings).run()
+            return _Trial(app, content, own, manifest.deploy, steps, is_enough).run()
     except OSError as error:
         raise UserError(f"{app}: its trial cannot be run: {error}") from error
 
@@ -88,12 +89,18 @@ class _Trial:
     """One trial. settings: the worker's, whose run folder is the trial's own."""
 
     def __init__(
-        self, app: str, content: Content, settings: Settings, deploy: Deploy, steps: Steps, stop_at_findings: bool
+        self,
+        app: str,
+        content: Content,
+        settings: Settings,
+        deploy: Deploy,
+        steps: Steps,
+        is_enough: Callable[[Sequence[Finding]], bool],
     ) -> None:
         self._app = app
         self._content = content
         self._code = Path(content.apps[app])
-        self._stop_at_findings = stop_at_findings
+        self._is_enough = is_enough
         self._settings = settings
         self._deploy = deploy
         self._steps = steps
@@ -111,7 +118,7 @@ class _Trial:
             with self._steps.step("warm-up") as clock:
                 self._warm_up(worker, clock, told)
             found = self._findings()
-            if self._deploy.check is not None and not (found and self._stop_at_findings):
+            if self._deploy.check is not None and not self._is_enough(found):
                 with self._steps.step("check") as clock:
                     self._check(self._deploy.check, clock)
         except StepFailed as failed:
@@ -125,9 +132,16 @@ class _Trial:
         return Outcome(self._steps.name, reason, traceback, lines, self._steps.seconds, found, hangs)
 
     def _findings(self) -> tuple[Finding, ...]:
-        """Why the app should not share the worker, as far as it answers."""
-        told = (client.status(self._control, STATUS_S) if self._control.exists() else None) or {}
-        return tuple(Finding(**one) for app in told.get("apps", ()) for one in app.get("findings", ()))
+        """Why the app should not share the worker, or not be patched, as far as that answers."""
+        if not self._control.exists() or self._content.run:
+            return ()
+        status = client.status(self._control, STATUS_S) or {}
+        blocking: list[dict[str, str]] = []
+        if not self._content.concurrency:
+            with contextlib.suppress(client.ControlError, ValueError):
+                blocking = json.loads(client.call(self._control, "GET", "/audit", STATUS_S)[1])
+        found = [one for app in status.get("apps", ()) for one in app.get("findings", ())]
+        return tuple(Finding(**one) for one in (*found, *blocking))
 
     def _start(self) -> Child:
         run = self._settings.run
@@ -141,6 +155,7 @@ class _Trial:
             if not self._content.run:
                 python = process.interpreter(self._settings.state, self._content.environment)
                 command = process.worker(run, ADDRESS, SLOT, python)
+                command += filter(None, [self._content.concurrency])
             return Child(command, environ, stdin=listener.fileno())
 
     def _end(self, worker: Child) -> int:

@@ -28,7 +28,8 @@ from .space import Space
 class HostedApp:
     """An app as its worker knows it. Exactly one of `application` and `error` is set.
 
-    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables.
+    context: what each request's context is a copy of, so that neither requests nor apps see each other's variables;
+    threads: how many native ones its calls run in, 0: in greenlets.
     """
 
     name: str
@@ -40,6 +41,7 @@ class HostedApp:
     error: LoadError | None = None
     space: Space | None = None
     context: Context = field(default_factory=Context)
+    threads: int = 0
 
     @property
     def findings(self) -> list[Finding]:

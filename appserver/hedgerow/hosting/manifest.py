@@ -100,6 +100,10 @@ def _check_time(seconds: float) -> str | None:
     return None if 0 < seconds <= _LONGEST_STEP_S else f"above 0 and at most {_LONGEST_STEP_S} seconds are wanted"
 
 
+def _check_threads(count: int) -> str | None:
+    return None if 1 <= count <= 1000 else "1 to 1000 are wanted"
+
+
 def _one_of(*words: str) -> Check:
     def check(given: str) -> str | None:
         return None if given in words else "wanted is " + " or ".join(repr(word) for word in words if word)
@@ -170,6 +174,7 @@ class Manifest:
     pool: str = _option("auto", "where it runs: auto, shared with other apps, or its own processes", _POOL)
     isolation: str = _option("", "strict: never in a process with other apps", _ISOLATION)
     concurrency: str = _option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
+    threads: int = _option(32, "with threads: requests that run at once; more wait", _check_threads)
     python: str | None = _option(None, "which Pythons it runs on, as >=3.12; default: what its files say", _anything)
     env: Mapping[str, str] = _option(dict, "environment variables of the app and its commands", _check_env)
     deploy: Deploy = _option(Deploy(), "table of what a new release has to pass before it serves", _anything)

@@ -1,11 +1,12 @@
-from gevent import monkey  # isort: skip  # the first line patches; nothing may be imported before
+import sys  # isort: skip  # it is there before the first line anyway; nothing else may be imported before patching
 
-monkey.patch_all()  # isort: skip
+if "threads" not in sys.argv[3:]:  # behind PLAN and SLOT: the apps run in native threads, and find Python as it is
+    from gevent import monkey
 
-import sys  # noqa: E402
+    monkey.patch_all()
 
-from ..errors import UserError  # noqa: E402
-from .start import main  # noqa: E402
+from ..errors import UserError
+from .start import main
 
 if __name__ == "__main__":
     try:

@@ -7,8 +7,7 @@ from email.utils import formatdate
 
 _date_second = 0
 _date = ""
-_stamp_second = 0
-_stamp = ""
+_stamp: tuple[int, str] = 0, ""  # in one: threads of apps ask too
 
 
 def http_date() -> str:
@@ -22,10 +21,11 @@ def http_date() -> str:
 
 def timestamp() -> str:
     """Now, in UTC, RFC 3339 with milliseconds."""
-    global _stamp_second, _stamp
+    global _stamp  # noqa: PLW0603  # one clock a process
     now = time.time()
     second = int(now)
-    if second != _stamp_second:
-        _stamp_second, _stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    stamp = _stamp
+    if second != stamp[0]:
+        stamp = _stamp = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
     milliseconds = int((now - second) * 1000)
-    return f"{_stamp}.{milliseconds:03d}Z"
+    return f"{stamp[1]}.{milliseconds:03d}Z"

@@ -6,10 +6,12 @@ same engine.
     POST /leave   202; the same, and refuse new connections for good
     GET /status   200; who, since when, how much, which apps
     GET /stacks   200; the stack of every greenlet, as text
+    GET /audit    200; why what is loaded cannot live under patching, as findings
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -63,6 +65,9 @@ class ControlApplication:
 
     def _get_stacks(self) -> tuple[str, object]:
         return "200 OK", "\n".join(_stacks())
+
+    def _get_audit(self) -> tuple[str, object]:
+        return "200 OK", [dataclasses.asdict(finding) for finding in self._worker.audit()]
 
     def _post_drain(self) -> tuple[str, object]:
         self._worker.drain()

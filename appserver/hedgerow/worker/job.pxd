@@ -12,6 +12,7 @@ cdef class Target:
     cdef readonly bint early_hints
     cdef readonly bint forwarded
     cdef readonly object tell
+    cdef readonly object threads
     cdef public bint warned
 
 cdef class Job:

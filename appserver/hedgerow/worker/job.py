@@ -12,6 +12,7 @@ from ..hosting.gate import Gate
 from ..http.request import Request
 from ..pep3333.bridge import Application
 from .connection import Connection
+from .threads import Pool
 
 _numbers = itertools.count(1)
 
@@ -19,13 +20,14 @@ _numbers = itertools.count(1)
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
-    of fields that are dropped; tell: what of its failures its clients are shown, if anything;
-    forwarded: the app runs in a pool.
+    of fields that are dropped; tell: what of its failures its clients are shown, if anything; forwarded: the app runs
+    in a pool; threads: that its calls run in; without them they run in greenlets.
     """
 
     # fmt: off
     __slots__ = (
-        "application", "context", "early_hints", "forwarded", "free", "gate", "name", "server_timing", "tell", "warned",
+        "application", "context", "early_hints", "forwarded", "free", "gate", "name", "server_timing", "tell",
+        "threads", "warned",
     )
     # fmt: on
 
@@ -40,6 +42,7 @@ class Target:
         early_hints: bool = True,
         tell: Callable[[BaseException], Failure] | None = None,
         forwarded: bool = False,
+        threads: Pool | None = None,
     ) -> None:
         self.name = name
         self.application = application
@@ -50,6 +53,7 @@ class Target:
         self.early_hints = early_hints
         self.tell = tell
         self.forwarded = forwarded
+        self.threads = threads
         self.warned = False
 
 

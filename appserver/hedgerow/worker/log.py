@@ -2,6 +2,9 @@
 
 The hub puts lines into a bounded queue; one native thread writes them, many at a time. A full queue drops the line and
 counts it. Lines of an app carry its name and the request's id; what apps print ends here through `streams`.
+
+Where apps run in native threads all of them put lines. There is no lock: a signal's handler that logs, or the child of
+a fork, would find it held. What a `put` changes it changes in single steps that the interpreter's lock does not divide.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class LogQueue:
         self._limit = limit
         self._lines: deque[str] = deque()
         self._gap = 0  # lines dropped since the last one that was taken
-        self._put_chars = 0  # written by who puts only, as the next one by the thread only: no lock is needed
+        self._put_chars = 0  # written by who puts only, as the next one by the thread only
         self._written_chars = 0
         self._asleep = True
         self._writing = False
@@ -66,9 +69,9 @@ class LogQueue:
             self._gap += 1
             return
         if self._gap:
-            told = f"{self._gap} log lines were dropped: stdout is read too slowly"
-            self._append(render("log", "error", told, dropped=self._gap))
-            self._gap = 0
+            gap, self._gap = self._gap, 0
+            told = f"{gap} log lines were dropped: stdout is read too slowly"
+            self._append(render("log", "error", told, dropped=gap))
         self._append(line)
         if self._asleep:
             self._asleep = False
@@ -87,7 +90,8 @@ class LogQueue:
             _sleep(0.01)
 
     def _append(self, line: str) -> None:
-        self._put_chars += len(line)
+        size = len(line)  # not in the next line: behind a call another thread may run
+        self._put_chars += size
         self._lines.append(line)
 
     def _on_fork(self) -> None:

@@ -22,6 +22,7 @@ from ..hosting.pages import Page
 from ..http.request import Request
 from ..middleware.forwarded import Forwarded
 from ..pep3333.bridge import Application
+from . import threads
 from .absent import AbsentApp, AbsentApps
 from .connection import Connection
 from .forward import Forward, forwarded_name
@@ -189,7 +190,14 @@ class Router:
         hints = not self._trust_front and not self._is_behind
         tell = self._teller(app) if self._show_errors else None
         return Target(
-            quote(app.name), application, app.context, app.gate, server_timing=timed, early_hints=hints, tell=tell
+            quote(app.name),
+            application,
+            app.context,
+            app.gate,
+            server_timing=timed,
+            early_hints=hints,
+            tell=tell,
+            threads=threads.Pool(app.name, app.threads) if app.threads else None,
         )
 
 

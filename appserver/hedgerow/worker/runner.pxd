@@ -11,7 +11,8 @@ from .job cimport Job, Target
 @cython.locals(free=list)
 cpdef bint take_turn(runner, Job job, AccessLog access) except? -1
 
-@cython.locals(connection=Connection, request=Request, target=Target, exchange=Exchange, environ=dict, started=double)
+@cython.locals(connection=Connection, request=Request, target=Target, exchange=Exchange, environ=dict, started=double,
+               complete=bint)
 cdef _serve(Job job, AccessLog access)
 
-cdef _body(Connection connection, Request request)
+cdef _body(Connection connection, Request request, client)

@@ -18,7 +18,7 @@ import gevent
 from greenlet import greenlet
 
 from ..errors import HttpError
-from ..hosting import pages
+from ..hosting import missed, pages
 from ..hosting.pages import Page
 from ..http.request import LENGTH, NONE, Request
 from ..pep3333.bridge import Application, Exchange
@@ -29,6 +29,7 @@ from .clock import http_date
 from .connection import Connection
 from .job import Job, Target
 from .log import request_id
+from .threads import Crossing
 from .transfer import BrokenOff, ClientGone
 
 MAX_FREE = 256  # parked greenlets of one app; each holds a small stack
@@ -85,27 +86,42 @@ def _serve(job: Job, access: AccessLog) -> None:
     started = monotonic()
     request_id.set(job.request_id)
     timing = partial(_timing_line, started) if target.server_timing else None
-    exchange = Exchange(request, connection, http_date(), job.own_headers, timing, target.early_hints)
+    crossing = None if target.threads is None else Crossing(target.threads, connection)
+    client = connection if crossing is None else crossing
+    exchange = Exchange(request, client, http_date(), job.own_headers, timing, target.early_hints)
     connection.answering = exchange
-    body = _body(connection, request)
+    body = _body(connection, request, client)
     environ = build(request, job.script_name, job.path_info, job.query, job.peer)
     environ["hedgerow.request_id"] = job.request_id
     environ["wsgi.input"] = body
     try:
-        exchange.run(target.application, environ)
-    except (ClientGone, BrokenOff):
-        pass
-    except BaseException as error:
-        _fail(job, access, exchange, error)
+        if crossing is None:
+            call_app(job, access, exchange, environ)
+        else:
+            crossing.run(call_app, job, access, exchange, environ)
     finally:
         target.gate.leave()
         if type(body) is BodyInput:
             body.end()
         del environ
+    complete = exchange.complete
+    if crossing is not None and crossing.broken:
+        complete = False
+        job.cause = "aborted"
     if exchange.head is not None and exchange.head.dropped and not target.warned:
         _warn(target, access, exchange.head.dropped)
     access.served(job, exchange, monotonic() - started)
-    connection.finished(exchange.complete, not exchange.close)
+    connection.finished(complete, not exchange.close)
+
+
+def call_app(job: Job, access: AccessLog, exchange: Exchange, environ: dict[str, Any]) -> None:
+    """Call the app and send its answer, or a page of ours where it has none: in the greenlet, or in an app's thread."""
+    try:
+        exchange.run(job.target.application, environ)
+    except (ClientGone, BrokenOff):
+        pass
+    except BaseException as error:
+        _fail(job, access, exchange, error)
 
 
 def _warn(target: Target, access: AccessLog, dropped: tuple[str, ...]) -> None:
@@ -123,6 +139,7 @@ def _fail(job: Job, access: AccessLog, exchange: Exchange, error: BaseException)
         page = error_page(error)
     else:
         access.log.tell("error", f"{request.method} {request.target} raised {type(error).__name__}", error)
+        missed.notice(error)
         shown = job.target.tell(error) if job.target.tell is not None else None
         page = pages.failed(job.request_id, request.fields.get("HTTP_ACCEPT", ""), shown)
     if exchange.head is None:
@@ -141,12 +158,12 @@ def error_page(error: HttpError) -> Page:
     return status, [("Content-Type", "text/plain; charset=utf-8")], f"{status}\n{error.reason}\n".encode()
 
 
-def _body(connection: Connection, request: Request) -> Any:
+def _body(connection: Connection, request: Request, client: Connection | Crossing) -> Any:
     if request.framing is NONE:
         return io.BytesIO(_NO_BODY)
     if request.framing is LENGTH and request.length <= len(connection.reader.buffer) and not request.expects_continue:
         return io.BytesIO(connection.reader.read_body())
-    return BodyInput(connection.read_more)
+    return BodyInput(client.read_more)
 
 
 def page_application(page: Page, after_s: float = 0.0) -> Application:

@@ -1,5 +1,6 @@
-"""`python -m hedgerow.worker PLAN SLOT [ledger]`: read our entry of the plan, load its apps, serve. The listening
-socket is fd 0. ledger: we are one of a deployer's workers, and its ledger tells of apps that we do not have.
+"""`python -m hedgerow.worker PLAN SLOT [ledger] [threads]`: read our entry of the plan, load its apps, serve. The
+listening socket is fd 0. ledger: we are one of a deployer's workers, and its ledger tells of apps that we do not have;
+threads: the process is not patched, and the apps run in native threads, which the plan must want too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from ..config import Settings
 from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
 from ..hosting import environment, findings, imports
+from ..hosting.app import HostedApp
 from ..hosting.forwarded import ForwardedApp
 from ..hosting.gate import Gate
 from ..hosting.host import Host, host_callable, load_host
@@ -24,12 +26,14 @@ from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_list
 # supervisord starts a worker again that was killed while it drained: old code must not answer any more. An end within
 # the first second would be a crash to it.
 QUIET_END_S = 1.1
+THREADS = "threads"  # the plan's word for it, and the command line's
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run one worker to its end. Raises UserError for a plan that does not name us."""
-    if len(arguments) < 2 or arguments[2:] not in ([], ["ledger"]):
-        raise UserError("usage: python -m hedgerow.worker PLAN SLOT [ledger], with the listening socket as fd 0")
+    options = set(arguments[2:])
+    if len(arguments) < 2 or not options <= {"ledger", THREADS}:
+        raise UserError("usage: python -m hedgerow.worker PLAN SLOT [ledger] [threads], with the listener as fd 0")
     listener = take_listener()
     raise_descriptor_limit()
     settings = Settings.from_env()
@@ -41,6 +45,9 @@ def main(arguments: Sequence[str]) -> None:
     entry = plan.slots.get(slot)
     if entry is None:
         raise UserError(f"{path}: slot {slot} has no entry")
+    if (entry.content.concurrency == THREADS) is not (THREADS in options):
+        wanted = entry.content.concurrency or "greenlets"
+        raise UserError(f"{path}: slot {slot} wants {wanted}, and was started otherwise")
     if plan.is_superseded(slot):
         time.sleep(QUIET_END_S)
         exit_now(0)
@@ -59,8 +66,12 @@ def main(arguments: Sequence[str]) -> None:
         importing = importing_file(settings.run, plan.address, slot)
         host = _load(content, settings, lambda name: importing.write_text(name, "utf-8", "surrogateescape"))
         importing.unlink(missing_ok=True)
+        if THREADS in options:
+            for app in host.apps.values():
+                if isinstance(app, HostedApp):
+                    app.threads = app.manifest.threads
         _tell(host, queue)
-        worker.run(listener, host, settings.state if arguments[2:] else None, content.behind)
+        worker.run(listener, host, settings.state if "ledger" in options else None, content.behind)
     except BaseException as error:
         queue.tell("error", "the worker ends", error)
         status = 1

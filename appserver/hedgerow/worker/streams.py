@@ -8,12 +8,17 @@ import sys
 import traceback
 from collections.abc import Iterable
 
+from gevent import monkey
+
 from .log import MAX_LINE_CHARS, LogQueue, app_name, clip, render, request_id
 
 LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
 MAX_BEGUN = 1000
 
-Begun = dict[tuple[str, str, str], str]
+Begun = dict[tuple[str, str, str, int], str]
+
+# Of the native thread, also in a patched process: in each only one at a time writes.
+_thread_id = monkey.get_original("_thread", "get_ident")
 
 
 class LogHandler(logging.Handler):
@@ -38,7 +43,7 @@ class LogHandler(logging.Handler):
 class LineStream(io.TextIOBase):
     """A text stream whose whole lines become log lines of the app that wrote them.
 
-    A begun line is kept until its end comes, or its request's: in `begun`, by stream, app and request.
+    A begun line is kept until its end comes, or its request's: in `begun`, by stream, app, request and thread.
     """
 
     encoding = "utf-8"
@@ -72,7 +77,7 @@ class LineStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take text; each complete line is put into the queue."""
-        key = (self.name, app_name(), request_id.get())
+        key = (self.name, app_name(), request_id.get(), _thread_id())
         *lines, rest = (self._begun.pop(key, "") + text).split("\n")
         if len(rest) > MAX_LINE_CHARS or len(self._begun) > MAX_BEGUN:
             lines, rest = [*lines, rest], ""
@@ -89,7 +94,8 @@ class LineStream(io.TextIOBase):
 
     def end(self, app: str, request: str) -> None:
         """The request is over: what it has begun to write is a line."""
-        self._tell([self._begun.pop((self.name, app, request), "")])
+        ended = [key for key in list(self._begun) if key[:3] == (self.name, app, request)]
+        self._tell([self._begun.pop(key, "") for key in ended])
 
     def _tell(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -12,7 +12,7 @@ import fcntl
 import gc
 import os
 import resource
-import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,14 @@ from gevent.event import Event
 
 from ..config import Settings
 from ..control.plan import slot_socket
+from ..hosting import audit
+from ..hosting.findings import BLOCKING, Finding
 from ..hosting.gate import Gate
 from ..hosting.host import Host
 from ..http import head
 from ..http.request import Request
 from ..pep3333.environ import base_environ
+from . import children
 from .acceptor import BACKLOG
 from .connection import Connection
 from .control import ControlApplication, memory_bytes
@@ -104,8 +107,9 @@ class Worker:
         self.state = "ready"
         self._server.start_accepting()
         self._control = self._open_control()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in children.SIGNALS:
             gevent.signal_handler(number, self.leave)
+        children.install()
         if ledger is not None:
             gevent.spawn(self._look_around, router)
         self._log.tell("info", f"ready: {self}")
@@ -150,6 +154,16 @@ class Worker:
             "log_dropped": self._log.dropped,
             "apps": host.status() if host else [],
         }
+
+    def audit(self) -> list[Finding]:
+        """Why the apps here cannot live under patching. What is loaded is looked at as one, so only a trial asks."""
+        apps = self._host.apps.values() if self._host else ()
+        notes = [note for note in audit.audit(sys.modules) if note.verdict == audit.THREADS]
+        return [
+            Finding(BLOCKING, f"{app.name}: {f'{note.module} ' if note.module else 'it '}{note.sentence}")
+            for app in apps
+            for note in (*filter(None, [audit.asynchronous(audit.own_modules(app.folder))]), *notes)
+        ]
 
     def _look_around(self, router: Router) -> None:
         """So that an app which arrives below another's mount is known here before any worker answers for it."""

@@ -18,9 +18,10 @@ from hedgerow.control.placement import (
     is_settled,
     then,
 )
-from hedgerow.hosting.findings import NAMES, SHARED_STATE, Finding
+from hedgerow.hosting.findings import BLOCKING, NAMES, SHARED_STATE, Finding
 
 KEY = Finding(SHARED_STATE, "blog: it sets stripe.api_key, which all share")
+WAITS = Finding(BLOCKING, "blog: psycopg2 waits in libpq")
 LOOK = Finding(NAMES, "blog: it looks for 'models'")
 
 # what is known, what the manifest asks for → pool and cause of what is tried first, and whether that is the last word
@@ -36,6 +37,8 @@ FIRST = [
     (Known(), Asked(isolation="strict"), OWN, "manifest", False),
     (Known(), Asked(concurrency=THREADS), OWN, "manifest", False),
     (Known(AUTO, (KEY, LOOK)), Asked(), OWN, SHARED_STATE, False),
+    (Known(), Asked(run=True), OWN, "run", False),
+    (Known(SHARED), Asked(conflict="needs werkzeug<3"), OWN, "requirements", True),
 ]
 
 
@@ -52,24 +55,33 @@ def test_threads_are_for_own_pools() -> None:
     assert first("blog", Known(SHARED), Asked(concurrency=THREADS)) == BESIDE_OTHERS
 
 
-@pytest.mark.parametrize(
-    ("known", "asked", "tried", "placement"),
-    [
-        (Known(), Asked(), Tried(), BESIDE_OTHERS),
-        (Known(), Asked(), Tried(found=[KEY, LOOK]), Placement(OWN, SHARED_STATE, KEY.sentence)),
-        (Known(), Asked(), Tried("it raises", [KEY]), Placement(OWN, SHARED_STATE, KEY.sentence)),
-        (
-            Known(),
-            Asked(),
-            Tried("blog.py line 1: KeyError"),
-            Placement(OWN, "load", "blog: it does not load beside others, and loads alone"),
-        ),
-        (Known(SHARED), Asked(), Tried(found=[KEY]), BESIDE_OTHERS),
-        (Known(), Asked(SHARED), Tried(found=[KEY]), BESIDE_OTHERS),
-    ],
-)
-def test_what_its_trial_shows(known: Known, asked: Asked, tried: Tried, placement: Placement) -> None:
-    assert then("blog", known, asked, tried) == placement
+OWNED = Placement(OWN, "operator", "why")
+ALONE = Placement(OWN, "load", "blog: it does not load beside others, and loads alone")
+
+# what is known, asked for, tried and seen → what is tried next
+NEXT = [
+    (Known(), Asked(), BESIDE_OTHERS, Tried(), None),
+    (Known(), Asked(), BESIDE_OTHERS, Tried(found=[KEY, LOOK]), Placement(OWN, SHARED_STATE, KEY.sentence)),
+    (Known(), Asked(), BESIDE_OTHERS, Tried("it raises", [KEY]), Placement(OWN, SHARED_STATE, KEY.sentence)),
+    (Known(), Asked(), BESIDE_OTHERS, Tried("blog.py line 1: KeyError"), ALONE),
+    (Known(SHARED), Asked(), BESIDE_OTHERS, Tried(found=[KEY]), None),
+    (Known(), Asked(SHARED), BESIDE_OTHERS, Tried(found=[KEY]), None),
+    (Known(), Asked(), BESIDE_OTHERS, Tried(found=[WAITS]), Placement(OWN, BLOCKING, WAITS.sentence, THREADS)),
+    (Known(), Asked(), BESIDE_OTHERS, Tried(found=[KEY, WAITS]), Placement(OWN, SHARED_STATE, KEY.sentence, THREADS)),
+    (Known(), Asked(concurrency="greenlets"), BESIDE_OTHERS, Tried(found=[WAITS]), None),
+    (Known(OWN), Asked(), OWNED, Tried(found=[WAITS]), Placement(OWN, "operator", "why", THREADS)),
+    (Known(OWN), Asked(concurrency="greenlets"), OWNED, Tried(found=[WAITS]), None),
+    (Known(OWN), Asked(), OWNED, Tried("it raises", [KEY]), None),
+    (Known(), Asked(run=True), Placement(OWN, "run", "why"), Tried("it ends", [WAITS]), None),
+    (Known(), Asked(), Placement(OWN, BLOCKING, "why", THREADS), Tried("it raises", [WAITS]), None),
+]
+
+
+@pytest.mark.parametrize(("known", "asked", "chosen", "tried", "placement"), NEXT)
+def test_what_its_trial_shows(
+    known: Known, asked: Asked, chosen: Placement, tried: Tried, placement: Placement | None
+) -> None:
+    assert then("blog", known, asked, chosen, tried) == placement
 
 
 def test_what_is_known_has_a_mark_that_changes_with_it() -> None:
