@@ -89,6 +89,12 @@ class Settings:
         1_000_000, "requests of one connection; the last answer closes it; 0: any number", "requests", limits=(0, 10**9)
     )
     pass_env: str = _option("", "names of variables that all apps get of the environment that the stack was started in")
+    gateway: str = _option(
+        "auto", "true: the addresses only send on, and the shared pool is behind them; auto: if it is called for"
+    )
+    pool_idle_s: float = _option(
+        0.0, "an own pool that nobody asks so long has no worker until somebody does; 0: never", "s", limits=(0, 10**7)
+    )
     access_log: bool = _option(True, "one line a request")
     show_errors: bool = _option(
         False, "answer errors with their traceback; set by `serve --reload`, without effect behind the front"
@@ -135,6 +141,8 @@ class Settings:
                 found.append(f"{ENV_PREFIX}{option.name.upper()}={value}: not between {limits[0]} and {limits[1]}")
         if not found and self.first_address + self.workers - 1 > PORTS[1]:
             found.append(f"{self.workers} addresses from {self.first_address} on: there is no port above {PORTS[1]}")
+        if self.gateway not in ("auto", "true", "false"):
+            found.append(f"{ENV_PREFIX}GATEWAY={self.gateway!r}: auto, true or false is wanted")
         if "/" in self.replica or self.replica.startswith("."):
             found.append(f"{ENV_PREFIX}REPLICA={self.replica!r}: it names a file, so no '/' and no leading '.'")
         return found

@@ -112,7 +112,7 @@ def _told_by_pools(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """What is to be said of each app that has a pool of its own, beside where it is mounted."""
     for pool in record.get("pools", ()):
         told = pool["slots"].get(pool["active"], {}).get("apps", ())
-        if pool["app"] and not told:
+        if pool["app"] and not told and not pool["asleep"]:
             yield {"name": pool["app"], "state": "loading"}
         for app in told:
             yield {key: app[key] for key in ("name", "state", "error", "traceback")}
@@ -136,6 +136,8 @@ def _addresses(records: list[dict[str, Any]]) -> str:
     rows = []
     for record in records:
         for group in (*record["addresses"], *record.get("pools", ())):
+            if group.get("asleep"):
+                rows.append((record["replica"], _group(group), "-", "asleep", *("-",) * 5))
             for name, slot in sorted(group["slots"].items()):
                 state = "unknown" if record["stale"] else slot.get("state", slot["process"].lower())
                 rows.append((record["replica"], _group(group), name, state, *_figures(slot)))
@@ -143,7 +145,9 @@ def _addresses(records: list[dict[str, Any]]) -> str:
 
 
 def _group(group: dict[str, Any]) -> str:
-    return f"pool of {group['app']}" if "app" in group else str(group["address"])
+    if "app" not in group:
+        return str(group["address"])
+    return f"pool of {group['app']}" if group["app"] else f"shared pool {group['address'][1:]}"
 
 
 def _figures(slot: dict[str, Any]) -> tuple[str, ...]:

@@ -21,19 +21,21 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import client, events, policy, pools, records, releases, told
+from . import client, events, policy, pools, records, releases, situation, told
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
 from .endpoint import serve_status
 from .faults import Faults
+from .gateway import Gateway
+from .idle import Idle
 from .notify import Notify
 from .observe import Observer, Seen
 from .pace import BUSY_S, LOOK_S, Pace
-from .plan import SLOTS, importing_file, plan_path, pool_listener, slot_socket, write_plan
-from .policy import AddressView
+from .plan import SLOTS, asleep_file, importing_file, plan_path, pool_listener, slot_socket, write_plan
 from .pools import Wanted
 from .rounds import Releases, ReplicaView
+from .situation import Situation
 from .supervisor import ProcessInfo, Supervisor, pool_file, write_pool
 
 PRUNE_S = 600.0
@@ -50,6 +52,8 @@ class Deployer:
         self._deploys = Deploys(settings, log)
         self._wanted: Wanted | None = None
         self._faults = Faults()
+        self._idle = Idle(settings.run, settings.pool_idle_s)
+        self._gateway = Gateway(settings)
         self._asked = self._pruned = self._recorded = float("-inf")
         self._pace = Pace()
         self._states: list[str] = []
@@ -61,7 +65,7 @@ class Deployer:
 
     def run(self) -> None:
         """Serves the status, listens to supervisord, and does rounds until told to end."""
-        serve_status(self.settings.run / "deployer.sock", lambda: self._record)
+        serve_status(self.settings.run / "deployer.sock", lambda: self._record, self._hear)
         # Unbuffered: a thread that waits in a buffered reader holds a lock which the end of Python wants.
         source, answers = FileIO(0, "rb"), FileIO(1, "wb")
         hear = functools.partial(events.listen, source, answers, self._stop, self._end)
@@ -92,8 +96,9 @@ class Deployer:
             return False
         seen = [self._observer.look(address, processes) for address in self.settings.addresses]
         own = {name: self._observer.look(name, processes) for name in pools.groups(processes)}
+        own = self._idle.look(own)
         self._follow(seen, own)
-        actions = self._decide([one.view for one in seen], {name: one.view for name, one in own.items()})
+        actions = situation.decide(self._situation(seen, own))
         for action in actions:
             self._act(action)
         self._tell(seen, own, processes, now)
@@ -101,7 +106,7 @@ class Deployer:
             self._prune()
             self._pruned = now
         views = [one.view for one in (*seen, *own.values())]
-        swaps = any(view.state != "single" or not view.current.ready for view in views)
+        swaps = any(view.state != "single" or not view.current.ready for view in views if not view.asleep)
         return bool(actions) or swaps or self._deploys.busy
 
     def _ask_front(self) -> None:
@@ -117,28 +122,20 @@ class Deployer:
             log("error", f"{sentence}; this replica ends")
             self._supervisor.shutdown()
 
-    def _decide(self, addresses: list[AddressView], own: dict[str, AddressView]) -> list[policy.Action]:
-        """The addresses take turns; each pool swaps by itself."""
-        wanted, drain_s, rejected = self._wanted, self.settings.swap_drain_s, self._faults.rejected
-        if wanted is None:
-            return policy.decide(policy.Observation(tuple(addresses), None))
-        content, of_pools = pools.of_addresses(wanted, self.settings.run), pools.of_pools(wanted)
-        held = not pools.serve(content, own)
-        actions = policy.decide(policy.Observation(tuple(addresses), content, rejected, drain_s, held))
-        actions += [policy.Add(name) for name in of_pools if name not in own]
-        kept = pools.in_use(addresses)
-        for name, view in own.items():
-            if name in of_pools:
-                actions += policy.decide(policy.Observation((view,), of_pools[name], rejected, drain_s))
-            elif name not in kept:
-                actions += pools.retire(view)
-        return actions
+    def _situation(self, seen: list[Seen], own: dict[str, Seen]) -> Situation:
+        wanted = self._wanted
+        addresses, views = [one.view for one in seen], {name: one.view for name, one in own.items()}
+        gateway = self._gateway.groups(wanted, seen, own) if wanted else ()
+        content = pools.of_addresses(wanted, self.settings.run, gateway) if wanted else None
+        idle = {name for name in self._idle.of(own) if not pools.is_shared(name)}
+        rejected, drain_s = self._faults.rejected, self.settings.swap_drain_s
+        return Situation(wanted, addresses, views, content, gateway, idle, rejected, drain_s)
 
     def _follow(self, seen: list[Seen], own: dict[str, Seen]) -> None:
         """What the ledger wants now, after this replica's part in it."""
         draining = any(one.view.state == "draining" for one in (*seen, *own.values()))
         runs = tuple(self._runs(one, own) for one in seen)
-        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=told.found(seen))
+        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=told.found(seen, own))
         others = [
             records.replica_view(record)
             for record in records.read_records(self.settings.state)
@@ -175,8 +172,12 @@ class Deployer:
             case policy.Remove(pool):
                 pool_file(run, pool).unlink(missing_ok=True)
                 self._supervisor.remove(pool)
-                for left in (plan_path(run, pool), pool_listener(run, pool)):
+                for left in (plan_path(run, pool), pool_listener(run, pool), asleep_file(run, pool)):
                     left.unlink(missing_ok=True)
+            case policy.Sleep(pool):
+                self._idle.sleep(pool)
+            case policy.Wake(pool):
+                self._idle.wake(pool)
             case policy.StartKeeper(address):
                 self._supervisor.start(f"{address}:c")
             case policy.Start(address, slot, content):
@@ -206,7 +207,7 @@ class Deployer:
         log("error", trouble, app=app)
         wanted = self._wanted or Wanted()
         if self._deploys.brings(app) or (self._deploys.brings() and instead is not None):
-            content = pools.of_pools(wanted).get(group) or pools.of_addresses(wanted, self.settings.run)
+            content = self._observer.plan(group).newest
             self._faults.reject(wanted, content, trouble, app)
         elif self._faults.leave_out(wanted, app, instead, trouble):
             log("error", f"{app}: it is left out until another release of it is wanted", app=app)
@@ -254,6 +255,14 @@ class Deployer:
         state = self._deploys.state
         reached = self._states, state.round, state.apps  # no lease: who waits renews it all the same
         return self._pace.pause_s(time.monotonic(), busy, reached)
+
+    def _hear(self, target: str) -> bool:
+        """What is told by POST: that a pool is asked."""
+        verb, _, pool = target.lstrip("/").partition("/")
+        if verb == "wake":
+            self._idle.wake(pool)
+            os.write(self._ring, b".")
+        return verb == "wake"
 
     def _hint(self) -> None:
         self._deploys.look_soon()

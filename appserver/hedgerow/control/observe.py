@@ -64,7 +64,8 @@ class Observer:
             before = self._since[plan.address, slot] = (what, now)
         failing = bool(info and info.state == "BACKOFF")
         content = entry.content if entry else None
-        return SlotView(alive, failing, state, now - before[1], generation, content, *self._importing(plan, slot))
+        pid = info.pid if info else 0
+        return SlotView(alive, failing, state, now - before[1], generation, content, *self._importing(plan, slot), pid)
 
     def _importing(self, plan: Plan, slot: str) -> tuple[str, float]:
         """The app that the worker in a slot is loading, and for how long; '' if it loads none."""

@@ -103,6 +103,12 @@ class Plan:
     def next_generation(self) -> int:
         return 1 + max((entry.generation for entry in self.slots.values() if entry), default=0)
 
+    @property
+    def newest(self) -> Content:
+        """What was written last."""
+        entries = [entry for entry in self.slots.values() if entry]
+        return max(entries, key=lambda entry: entry.generation).content if entries else Content()
+
     def is_superseded(self, slot: str) -> bool:
         """Whether the other slot has taken over from this one."""
         mine, newer = self.slots.get(slot), self.slots.get(self.active)
@@ -137,6 +143,11 @@ def pool_listener(run: Path, pool: str) -> Path:
 def pool_link(run: Path, pool: str) -> Path:
     """The same for a server that is not ours: it leads to the socket of the slot that was ready last."""
     return run / f"{pool}.run"
+
+
+def asleep_file(run: Path, pool: str) -> Path:
+    """There while a pool has no worker until somebody asks; who asks tells the deployer."""
+    return run / f"{pool}.asleep"
 
 
 def importing_file(run: Path, address: str, slot: str) -> Path:

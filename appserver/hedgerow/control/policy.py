@@ -39,7 +39,7 @@ class SlotView:
 
     alive: it runs or supervisord will start it again. failing: supervisord waits before the next try. state: what the
     worker says of itself (`ready`, `draining`, `leaving`), or `loading` while nobody answers. for_s: how long so.
-    importing: the app that it is loading, or was when it ended; importing_s: for how long.
+    importing: the app that it is loading, or was when it ended; importing_s: for how long; pid: 0 for no process.
     """
 
     alive: bool = False
@@ -50,6 +50,7 @@ class SlotView:
     content: Content | None = None
     importing: str = ""
     importing_s: float = float("inf")
+    pid: int = 0
 
     @property
     def still_s(self) -> float:
@@ -74,12 +75,15 @@ class SlotView:
 
 @dataclass(frozen=True)
 class AddressView:
-    """One address: its keeper, its two slots, and which of them the plan calls active."""
+    """One address, or a pool: its keeper, its two slots, and which of them the plan calls active. asleep: it is a pool
+    whose worker is started when somebody asks.
+    """
 
     address: str
     keeper: bool = False
     active: str = "a"
     slots: Mapping[str, SlotView] = field(default_factory=dict)
+    asleep: bool = False
 
     def slot(self, name: str) -> SlotView:
         return self.slots.get(name, SlotView())
@@ -91,6 +95,11 @@ class AddressView:
     @property
     def other(self) -> SlotView:
         return self.slot(other_slot(self.active))
+
+    @property
+    def served(self) -> Content | None:
+        """What it serves, or will as soon as somebody asks."""
+        return self.current.content if self.current.ready or self.asleep else None
 
     @property
     def state(self) -> str:
@@ -179,7 +188,21 @@ class Remove:
     address: str
 
 
-Action = StartKeeper | Start | Activate | Drain | Stop | Reject | Blame | Add | Remove
+@dataclass(frozen=True)
+class Sleep:
+    """A pool that nobody asks: only its keeper stays."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class Wake:
+    """It is asked, or to be another."""
+
+    address: str
+
+
+Action = StartKeeper | Start | Activate | Drain | Stop | Reject | Blame | Add | Remove | Sleep | Wake
 
 
 def decide(seen: Observation) -> list[Action]:

@@ -2,6 +2,7 @@
 
     wanted → one content for all addresses (the apps that share, and where the others are sent)
            → one content for each own pool
+           → behind a gateway: one for all groups of the shared pool, and none of it at the addresses
 
 No processes; of files only the manifests of releases. How a group gets there is for policy.py, which knows no
 placements.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,24 +21,27 @@ from ..errors import UserError
 from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import Mount, mount_of
 from .entries import key
-from .placement import BESIDE_OTHERS, GREENLETS, OWN, SHARED, Placement
+from .placement import BESIDE_OTHERS, GREENLETS, OWN, SHARED, STRICT, Placement
 from .plan import Content, Forward, pool_link, pool_listener
 from .policy import Action, AddressView, Drain, Remove, Stop
 from .rounds import NOT_READY, Releases
 
-_NAME = re.compile(r"p[0-9a-f]{10}")
+# p: of an app; r: of one that brings its server, which is found by another way; s: the shared pool behind a gateway.
+MIXED = "mixed"  # the processes of a pool serve different releases
+_NAME = re.compile(r"[pr][0-9a-f]{10}|s[0-9]{1,3}")
 
 
 @dataclass(frozen=True)
 class App:
     """What a replica is to run of one app. code: where the release lies; mount: where it answers; run: the command that
-    is its server.
+    is its server; strict: it wants nobody's fate to be its own.
     """
 
     code: str
     mount: Mount
     placement: Placement = BESIDE_OTHERS
     run: str = ""
+    strict: bool = False
 
     @property
     def key(self) -> str:
@@ -63,12 +67,27 @@ def app(name: str, code: Path, placement: Placement) -> App:
         manifest = read_manifest(code)
     except UserError:  # the worker will tell
         manifest = Manifest()
-    return App(str(code), mount_of(name, manifest.mount, manifest.host), placement, manifest.run or "")
+    return App(
+        str(code),
+        mount_of(name, manifest.mount, manifest.host),
+        placement,
+        manifest.run or "",
+        manifest.isolation == STRICT,
+    )
 
 
-def name_of(app: str) -> str:
+def name_of(app: str, run: str = "") -> str:
     """The name of an app's own pool: short, since it is a part of sockets' paths."""
-    return "p" + hashlib.sha256(app.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    return ("r" if run else "p") + hashlib.sha256(app.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+
+
+def shared_names(workers: int) -> list[str]:
+    """The groups of the shared pool where it stands behind a gateway: as many as there are addresses."""
+    return [f"s{number}" for number in range(workers)]
+
+
+def is_shared(pool: str) -> bool:
+    return pool.startswith("s")
 
 
 def groups(processes: Iterable[str]) -> list[str]:
@@ -77,23 +96,33 @@ def groups(processes: Iterable[str]) -> list[str]:
     return sorted(filter(_NAME.fullmatch, found))
 
 
-def of_addresses(wanted: Wanted, run: Path) -> Content:
-    """What each address loads."""
-    shared = {name: app.code for name, app in wanted.apps.items() if not app.placement.is_own}
-    forwards = {name: _forward(name, app, run) for name, app in wanted.apps.items() if app.placement.is_own}
-    placements = (app.placement for app in wanted.apps.values() if not app.placement.is_own)
-    environment = next((placement.environment for placement in placements), "")
-    return Content(shared, dict(wanted.broken), forwards=forwards, environment=environment)
+def of_addresses(wanted: Wanted, run: Path, gateway: Sequence[str] = ()) -> Content:
+    """What each address loads. gateway: the groups of the shared pool, if it is none of the addresses' own."""
+    own = {name: _forward(name, app, run) for name, app in wanted.apps.items() if app.placement.is_own}
+    if not gateway:
+        return dataclasses.replace(of_shared(wanted), broken=dict(wanted.broken), forwards=own, behind=False)
+    sockets = tuple(str(pool_listener(run, name)) for name in gateway)
+    mounts = {name: app.mount for name, app in wanted.apps.items() if not app.placement.is_own}
+    shared = {name: Forward(mount.path, mount.host, sockets) for name, mount in mounts.items()}
+    return Content({}, dict(wanted.broken), forwards=own | shared)
+
+
+def of_shared(wanted: Wanted) -> Content:
+    """What each group of the shared pool loads."""
+    shared = {name: app for name, app in wanted.apps.items() if not app.placement.is_own}
+    environment = next((app.placement.environment for app in shared.values()), "")
+    return Content({name: app.code for name, app in shared.items()}, environment=environment, behind=True)
 
 
 def _forward(name: str, app: App, run: Path) -> Forward:
-    socket = pool_link(run, name_of(name)) if app.run else pool_listener(run, name_of(name))
+    pool = name_of(name, app.run)
+    socket = pool_link(run, pool) if app.run else pool_listener(run, pool)
     return Forward(app.mount.path, app.mount.host, (str(socket),), ours=not app.run)
 
 
 def of_pools(wanted: Wanted) -> dict[str, Content]:
     """What each own pool loads, by its name."""
-    return {name_of(name): _own(name, app) for name, app in wanted.apps.items() if app.placement.is_own}
+    return {name_of(name, app.run): _own(name, app) for name, app in wanted.apps.items() if app.placement.is_own}
 
 
 def _own(name: str, app: App) -> Content:
@@ -110,15 +139,17 @@ def trial_content(name: str, code: Path, placement: Placement, run: str = "") ->
 
 def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:
     """What is served at an address, as rounds compare it: what it loads, and what the pools do that it sends to."""
-    current = address.current
-    if not current.ready or current.content is None:
+    content = address.current.content
+    if not address.current.ready or content is None:
         return NOT_READY
-    found = _loaded(current.content)
-    for name in current.content.forwards:
-        pool = pools.get(name_of(name))
-        if pool is None or not pool.current.ready or pool.current.content is None:
+    found = _loaded(content)
+    for pool in sent_to(content):
+        served = pools[pool].served if pool in pools else None
+        if served is None:
             return NOT_READY
-        found |= _loaded(pool.current.content)
+        for name, one in _loaded(served).items():
+            if name in content.forwards:
+                found[name] = one if found.get(name, one) == one else MIXED
     return found
 
 
@@ -132,26 +163,59 @@ def _key(code: str, pool: str, concurrency: str, environment: str) -> str:
     return key(Path(code).parent.name, pool, concurrency, environment)
 
 
+def sent_to(content: Content) -> set[str]:
+    """The pools that a worker with this content sends to."""
+    return {Path(socket).stem for forward in content.forwards.values() for socket in forward.sockets}
+
+
 def serve(content: Content, pools: Mapping[str, AddressView]) -> bool:
-    """Whether all pools that this content sends to serve."""
-    views = [pools.get(name_of(name)) for name in content.forwards]
-    return all(view is not None and (view.current.ready or view.other.ready) for view in views)
+    """Whether all pools that this content sends to serve what it sends."""
+    for name, forward in content.forwards.items():
+        for socket in forward.sockets:
+            view = pools.get(Path(socket).stem)
+            served = view.served if view else None
+            if served is None or name not in served.apps:
+                return False
+    return True
+
+
+def _contents(addresses: Iterable[AddressView]) -> list[Content]:
+    """What workers of addresses have loaded, or would load if they were started again."""
+    slots = [slot for view in addresses for slot in (view.current, *([view.other] if view.other.alive else []))]
+    return [slot.content for slot in slots if slot.content]
 
 
 def in_use(addresses: Iterable[AddressView]) -> set[str]:
-    """The pools that some worker of an address sends to, or would if it were started again."""
-    slots = [slot for view in addresses for slot in (view.current, *([view.other] if view.other.alive else []))]
-    return {name_of(name) for slot in slots if slot.content for name in slot.content.forwards}
+    """The pools that some worker of an address sends to."""
+    return {pool for content in _contents(addresses) for pool in sent_to(content)}
 
 
-def retire(view: AddressView) -> list[Action]:
-    """The next steps to the end of a pool that nobody sends to."""
+def with_guests(shared: Content, addresses: Iterable[AddressView], pools: Mapping[str, AddressView]) -> Content:
+    """What the shared pool behind a gateway is to load, with the apps that have left it and are still sent there."""
+    sent = {
+        name
+        for content in _contents(addresses)
+        for name, forward in content.forwards.items()
+        if any(is_shared(Path(socket).stem) for socket in forward.sockets)
+    }
+    served = [view.served for name, view in pools.items() if is_shared(name)]
+    guests = {name: code for one in served if one for name, code in one.apps.items() if name in sent}
+    return dataclasses.replace(shared, apps=dict(sorted((guests | dict(shared.apps)).items())))
+
+
+def let_go(view: AddressView) -> list[Action]:
+    """The next steps to the end of a pool's workers."""
     actions: list[Action] = []
     for name, slot in view.slots.items():
         if slot.ready:
             actions.append(Drain(view.address, name))
         elif slot.alive and not slot.going:
             actions.append(Stop(view.address, name))
+    return actions
+
+
+def retire(view: AddressView) -> list[Action]:
+    """The next steps to the end of a pool that nobody sends to."""
     if any(slot.alive for slot in view.slots.values()):
-        return actions
+        return let_go(view)
     return [Stop(view.address, "c")] if view.keeper else [Remove(view.address)]

@@ -135,7 +135,7 @@ def started(pid: int) -> str | None:
 def prepare(settings: Settings, nginx: list[str] | None = None, copy_stdout: bool = False) -> Path:
     """Writes supervisord's configuration and removes what an earlier run left. Nothing of this state may be running."""
     supervisor.check_paths(settings)
-    for pattern in ("*.sock", "*.http", "*.run", "plans/*", "pools/*", "supervisord.pid"):
+    for pattern in ("*.sock", "*.http", "*.run", "*.asleep", "plans/*", "pools/*", "supervisord.pid"):
         for left in settings.run.glob(pattern):
             left.unlink(missing_ok=True)
     supervisor.log_folder(settings).mkdir(parents=True, exist_ok=True)

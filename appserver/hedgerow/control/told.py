@@ -9,6 +9,7 @@ from typing import Any
 from ..hosting.findings import Finding
 from .observe import Seen
 from .plan import SLOTS
+from .pools import is_shared
 from .supervisor import ProcessInfo
 
 
@@ -17,7 +18,7 @@ def states(addresses: Iterable[Seen], own: Mapping[str, Seen]) -> list[str]:
     every = [*addresses, *own.values()]
     return [
         *(f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in every),
-        *found(addresses),
+        *found(addresses, own),
     ]
 
 
@@ -25,24 +26,25 @@ def groups(addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[st
     """This part of the record."""
     entries = [entry for one in (*addresses, *own.values()) for entry in one.plan.slots.values() if entry]
     return {
-        "found": {name: dataclasses.asdict(finding) for name, finding in found(addresses).items()},
+        "found": {name: dataclasses.asdict(finding) for name, finding in found(addresses, own).items()},
         "addresses": [_group(one, processes) for one in addresses],
         "pools": [_group(one, processes) | {"app": _app_of(one)} for one in own.values()],
         "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
     }
 
 
-def found(addresses: Iterable[Seen]) -> dict[str, Finding]:
+def found(addresses: Iterable[Seen], own: Mapping[str, Seen]) -> dict[str, Finding]:
     """What the workers that serve have found of apps that share them."""
-    workers = [one.workers.get(one.view.active, {}) for one in addresses]
+    sharing = [*addresses, *(one for name, one in own.items() if is_shared(name))]
+    workers = [one.workers.get(one.view.active, {}) for one in sharing]
     apps = [app for worker in workers for app in worker.get("apps", ()) if app.get("findings")]
     return {app["name"]: Finding(**app["findings"][0]) for app in apps}
 
 
 def _app_of(pool: Seen) -> str:
-    """The app that a pool is of; '' before it has a plan."""
+    """The app that a pool is of; '' for the shared one, and before it has a plan."""
     contents = [entry.content for entry in pool.plan.slots.values() if entry]
-    return next((name for content in contents for name in content.apps), "")
+    return next((name for content in contents if content.alone for name in content.apps), "")
 
 
 def _group(seen: Seen, processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
@@ -57,5 +59,6 @@ def _group(seen: Seen, processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
         "active": seen.view.active,
         "state": seen.view.state,
         "ready": seen.view.current.ready or seen.view.other.ready,
+        "asleep": seen.view.asleep,
         "slots": slots,
     }

@@ -14,18 +14,22 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from socket import SHUT_RDWR, SHUT_WR
 from typing import Any
 
+import gevent
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
+from ..control.plan import asleep_file
 from ..errors import RefusedError
 from .peer import has_gone
 from .transfer import READ, WRITE
 
 IDLE_S = 5.0
 SWEEP_S = 1.0
+WAKE_S, WAKING_S = 60.0, 0.1  # how long who asks waits for a pool that sleeps, and how often it looks
 MAX_IDLE = 100  # connections kept to one process
 RECV_BYTES = 98_304  # an answer of 64 KiB with its head at once: 40 us less than in two pieces
 
@@ -205,9 +209,24 @@ class Member:
         except OSError:
             sock.close()
             raise
+        self.ring()
         upstream = Upstream(self, sock, place)
         self.connections.add(upstream)
         return upstream
+
+    def ring(self) -> bool:
+        """Tell the deployer that the pool is asked, if it sleeps: then what we have sent waits in the socket's queue.
+        Whether it sleeps.
+        """
+        run, pool = os.path.split(self.path)
+        if not os.path.exists(asleep_file(Path(run), pool.partition(".")[0])):
+            return False
+        bell = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        bell.setblocking(False)
+        with contextlib.suppress(OSError), contextlib.closing(bell):
+            bell.connect(os.path.join(run, "deployer.sock"))
+            bell.send(f"POST /wake/{pool.partition('.')[0]} HTTP/1.0\r\n\r\n".encode())
+        return True
 
     def _place(self) -> str:
         """Raises OSError while there is none."""
@@ -247,8 +266,20 @@ class Pool:
         """A connection to the least busy process, that is given back; among those that are equally so they take turns.
         anew: not a kept one.
 
-        Raises RefusedError if no process takes one: none listens, or their queues are full.
+        Raises RefusedError if no process takes one: none listens, or their queues are full. For one that sleeps this
+        waits.
         """
+        until = time.monotonic() + WAKE_S
+        while True:
+            try:
+                return self._take(anew)
+            except RefusedError:
+                asleep = [member.ring() for member in self.members]
+                if not any(asleep) or time.monotonic() > until:
+                    raise
+            gevent.sleep(WAKING_S)
+
+    def _take(self, anew: bool) -> Upstream:
         cause = "starting"
         for member in sorted(self.members, key=_burden):
             try:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from hedgerow.control import pools
+import pytest
+
+from hedgerow.control import gateway, pools
 from hedgerow.control.placement import OWN, THREADS, Placement
 from hedgerow.control.plan import Content, Forward
 from hedgerow.control.policy import AddressView, Drain, Remove, SlotView, Stop
@@ -69,6 +72,8 @@ def test_what_sends_to_pools_waits_for_them() -> None:
     assert not pools.serve(content, own(ready=False))
     assert not pools.serve(content, {})
     assert pools.serve(Content({"blog": BLOG.code}), {})
+    without = {name: group(name, Content(behind=True)) for name in own()}
+    assert not pools.serve(content, without), "they do not have the apps yet"
 
 
 def test_a_pool_is_in_use_while_a_worker_may_send_to_it() -> None:
@@ -91,3 +96,61 @@ def test_the_end_of_a_pool() -> None:
     assert pools.retire(AddressView("p1", True, "a", {"a": going, "b": loading})) == [Stop("p1", "b")]
     assert pools.retire(AddressView("p1", True, "a", {"a": SlotView(), "b": SlotView()})) == [Stop("p1", "c")]
     assert pools.retire(AddressView("p1", False, "a", {"a": SlotView(), "b": SlotView()})) == [Remove("p1")]
+
+
+GATEWAY = ["s0", "s1"]
+
+
+def test_behind_a_gateway_the_shared_pool_is_groups_of_its_own() -> None:
+    content = pools.of_addresses(WANTED, RUN, GATEWAY)
+    assert (content.apps, content.environment, content.broken) == ({}, "", WANTED.broken)
+    assert content.forwards["blog"] == Forward("/blog", "", ("/run/hedgerow/s0.http", "/run/hedgerow/s1.http"))
+    shared = pools.of_shared(WANTED)
+    assert shared == Content({"blog": BLOG.code}, behind=True)
+    views = own() | {name: group(name, shared) for name in GATEWAY}
+    address = group("8001", content)
+    assert pools.runs(address, views) == WANTED.keys
+    assert pools.serve(content, views)
+    newer = dataclasses.replace(shared, apps={"blog": "/s/releases/blog/b2/blog"})
+    assert pools.runs(address, views | {"s1": group("s1", newer)})["blog"] == pools.MIXED
+    assert pools.runs(address, views | {"s1": group("s1", newer, ready=False)}) == NOT_READY
+    assert pools.in_use([address]) == {*own(), *GATEWAY}
+
+
+def test_the_shared_pool_keeps_what_is_still_sent_to_it() -> None:
+    before = Wanted({"blog": BLOG, "shop": App(SHOP.code, SHOP.mount)})
+    old, shared = pools.of_addresses(before, RUN, GATEWAY), pools.of_shared(before)
+    views = {name: group(name, shared) for name in GATEWAY}
+    wanted = pools.of_shared(Wanted({"blog": BLOG, "shop": SHOP}))
+    assert pools.with_guests(wanted, [group("8001", old)], views).apps == {"blog": BLOG.code, "shop": SHOP.code}
+    new = pools.of_addresses(Wanted({"blog": BLOG, "shop": SHOP}), RUN, GATEWAY)
+    assert pools.with_guests(wanted, [group("8001", new)], views) == wanted
+    newer = pools.of_shared(Wanted({"blog": App("/s/releases/blog/b2/blog", BLOG.mount)}))
+    assert pools.with_guests(newer, [group("8001", old)], views).apps["blog"] == "/s/releases/blog/b2/blog"
+
+
+def test_a_pool_that_sleeps_serves() -> None:
+    address = group("8001", pools.of_addresses(WANTED, RUN))
+    asleep = {
+        name: AddressView(name, True, "a", {"a": SlotView(content=content), "b": SlotView()}, asleep=True)
+        for name, content in pools.of_pools(WANTED).items()
+    }
+    assert pools.runs(address, asleep) == WANTED.keys
+    assert pools.serve(pools.of_addresses(WANTED, RUN), asleep)
+
+
+@pytest.mark.parametrize(
+    ("setting", "strict", "lost", "is_so", "wanted"),
+    [
+        ("false", True, 9, True, False),
+        ("true", False, 0, False, True),
+        ("auto", False, 0, False, False),
+        ("auto", False, 1, False, False),
+        ("auto", False, 2, False, True),
+        ("auto", True, 0, False, True),
+        ("auto", False, 0, True, True),
+    ],
+)
+def test_when_the_addresses_are_a_gateway(setting: str, strict: bool, lost: int, is_so: bool, wanted: bool) -> None:
+    apps = Wanted({"blog": BLOG, "shop": dataclasses.replace(SHOP, strict=strict)})
+    assert gateway.is_wanted(setting, apps, lost, is_so) == wanted
