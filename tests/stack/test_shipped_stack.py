@@ -13,7 +13,7 @@ from .conftest import SAMPLES
 from .engine import DockerError, Stack, init_pid, inspect, wait_for
 
 SERVICES = ["front", "appserver"]
-INSTALLERS_AND_COMPILERS = "pip pip3 uv easy_install gcc cc g++ make"
+INSTALLERS_AND_COMPILERS = "pip pip3 easy_install gcc cc g++ make"
 
 
 def status_of_init(stack: Stack, service: str) -> dict[str, str]:

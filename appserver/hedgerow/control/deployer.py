@@ -29,17 +29,17 @@ from .endpoint import serve_status
 from .faults import Faults
 from .gateway import Gateway
 from .idle import Idle
+from .leave import leave
 from .notify import Notify
 from .observe import Observer, Seen
-from .pace import BUSY_S, LOOK_S, Pace
-from .plan import SLOTS, asleep_file, importing_file, plan_path, pool_listener, slot_socket, write_plan
+from .pace import LOOK_S, Pace
+from .plan import asleep_file, importing_file, plan_path, pool_listener, slot_socket, write_plan
 from .pools import Wanted
 from .rounds import Releases, ReplicaView
 from .situation import Situation
 from .supervisor import ProcessInfo, Supervisor, pool_file, write_pool
 
 PRUNE_S = 600.0
-FRONT_GOES_S = 10.0
 
 
 class Deployer:
@@ -76,7 +76,8 @@ class Deployer:
                 while not self.stopping and not self.ended:
                     self._wait(self._pause(self.step()))
             if self.stopping and not self.ended:
-                self._leave()
+                leave(self.settings, self._front_pid)
+                log("info", "all workers are told to leave")
             while not self.ended:
                 self._wait(None)
         finally:
@@ -95,8 +96,7 @@ class Deployer:
             log("error", str(error))
             return False
         seen = [self._observer.look(address, processes) for address in self.settings.addresses]
-        own = {name: self._observer.look(name, processes) for name in pools.groups(processes)}
-        own = self._idle.look(own)
+        own = self._idle.look({name: self._observer.look(name, processes) for name in pools.groups(processes)})
         self._follow(seen, own)
         actions = situation.decide(self._situation(seen, own))
         for action in actions:
@@ -279,27 +279,6 @@ class Deployer:
     def _wait(self, seconds: float | None) -> None:
         if select.select([self._bell], [], [], seconds)[0]:
             os.read(self._bell, 64)
-
-    def _leave(self) -> None:
-        """All workers at once, after the front is gone: supervisord alone would add up their drains."""
-        end = time.monotonic() + FRONT_GOES_S
-        while self._front_pid and Path(f"/proc/{self._front_pid}").exists() and time.monotonic() < end:
-            time.sleep(BUSY_S)
-        for address in self.settings.addresses:
-            for slot in SLOTS:
-                client.post(slot_socket(self.settings.run, address, slot), "/leave")
-        log("info", "all workers are told to leave")
-        self._leave_pools()
-
-    def _leave_pools(self) -> None:
-        """When nobody sends to them any more: what the addresses have begun ends first."""
-        run, end = self.settings.run, time.monotonic() + self.settings.drain_s + 1
-        addresses = [slot_socket(run, address, slot) for address in self.settings.addresses for slot in SLOTS]
-        while any(path.exists() for path in addresses) and time.monotonic() < end:
-            time.sleep(BUSY_S)
-        for path in run.glob("pools/*.conf"):
-            for slot in SLOTS:
-                client.post(slot_socket(run, path.stem, slot), "/leave")
 
 
 def _words(action: policy.Action) -> dict[str, Any]:

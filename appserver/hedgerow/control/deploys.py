@@ -91,11 +91,8 @@ class Deploys:
 
     def used(self) -> set[Path]:
         """The releases that the ledger refers to, and those that wait for a round."""
-        found = {(name, one.passed.deploy.release) for name, one in self._candidates.waiting.items()}
-        for name, app in self.state.apps.items():
-            found |= {(name, app.release), (name, app.previous)}
-        for name, change in (self.state.round.changes if self.state.round else {}).items():
-            found |= {(name, version.release) for version in change}
+        waiting = {(name, one.passed.deploy.release) for name, one in self._candidates.waiting.items()}
+        found = rounds.used(self.state) | waiting
         return {layout.code(self._settings.state, name, release) for name, release in found if release}
 
     def look_soon(self) -> None:

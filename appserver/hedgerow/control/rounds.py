@@ -62,6 +62,14 @@ def goal(state: State) -> dict[str, str]:
     return {name: version.key for name, version in wanted(state).items()}
 
 
+def used(state: State) -> set[tuple[str, str]]:
+    """The releases, by app, that are wanted, can be gone back to, or are changed; among them '' for none."""
+    found = {(name, release) for name, app in state.apps.items() for release in (app.release, app.previous)}
+    for name, change in (state.round.changes if state.round else {}).items():
+        found |= {(name, version.release) for version in change}
+    return found
+
+
 def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     """The deploy came to nothing before anybody was served by it. again: when it may be tried again, 0 for never."""
     known = state.app(app)
