@@ -79,6 +79,21 @@ def test_a_killed_replica_fails_no_get_and_comes_back(stack: Stack) -> None:
     assert outcome.requests >= 2_000
 
 
+def test_an_app_that_moves_between_pools_loses_nothing_and_runs_nothing_twice(stack: Stack) -> None:
+    """Replicas come and go while it has a pool of its own: what an address has begun to send on is answered."""
+    stack.scale(2)
+
+    def move() -> None:
+        stack.exec("appserver", "hedgerow", "pool", "counting", "own", "--wait")
+        for replicas in (1, 2):
+            stack.scale(replicas)
+            time.sleep(1)
+        stack.exec("appserver", "hedgerow", "pool", "counting", "shared", "--wait")
+
+    outcome = under_load(stack, move, prefix="move", **GENTLE)
+    assert_nothing_lost_nothing_twice(stack, outcome, at_least=5_000)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_three_rounds_of_scaling_under_200_000_requests(stack: Stack) -> None:
