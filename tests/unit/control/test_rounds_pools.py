@@ -1,0 +1,97 @@
+"""Rounds that change where apps run, and what they run with."""
+
+from __future__ import annotations
+
+from hedgerow.control.entries import MOVE, ROLLBACK, AppState, Deploy, State
+from hedgerow.control.placement import OWN, Placement
+from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, goal, outdated, shared_environment, stay
+from hedgerow.hosting.findings import NAMES, Finding
+
+ALONE = Placement(OWN, "operator", "it was ordered")
+FOUND = (Finding(NAMES, "blog: it looks for 'models'"),)
+BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})
+
+
+def with_packages(environment: str, **more: str) -> Placement:
+    return Placement(environment=environment, **more)
+
+
+def ended(state: State) -> State:
+    done = advance(state, [ReplicaView("r1", (goal(state),))])
+    assert done is not None
+    return done
+
+
+def test_a_move_is_a_round_in_which_the_release_stays() -> None:
+    state = begin(BOTH, [Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE))])
+    assert goal(state) == {"blog": "b1@own/greenlets/", "shop": "s1"}
+    assert advance(state, [ReplicaView("r1", (goal(BOTH),))]) is None
+    done = ended(state)
+    assert done.apps["blog"].deploys[0].outcome == "live"
+    assert (done.apps["blog"].release, done.apps["blog"].placement) == ("b1", ALONE)
+
+
+def test_a_move_that_is_turned_back_refuses_no_content() -> None:
+    blog = AppState("b1", found=FOUND, refused="b2")
+    state = begin(State(9, apps={"blog": blog}), [Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE))])
+    turned = advance(state, [ReplicaView("r1", rejected=goal(state), blamed="blog", reason="it does not load")])
+    assert turned is not None
+    back = turned.apps["blog"]
+    assert (back.release, back.placement, back.refused) == ("b1", Placement(), "b2")
+    assert not back.is_unplaced, "the same is not tried again"
+    assert back.deploys[0].outcome == "reverted"
+
+
+def test_what_is_known_is_placed_once() -> None:
+    blog = AppState("b1", found=FOUND)
+    assert blog.is_unplaced
+    state = State(9, apps={"blog": blog})
+    assert not stay(state, "blog").apps["blog"].is_unplaced
+    failed = stay(state, "blog", Deploy("b1", step="load", reason="it does not load")).apps["blog"]
+    assert (failed.is_unplaced, failed.deploys[0].outcome, failed.refused) == (False, "failed", "")
+    moved = begin(state, [Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE))]).apps["blog"]
+    assert not moved.is_unplaced
+    assert not AppState("b1").is_unplaced
+    assert not AppState(found=FOUND).is_unplaced, "nothing of it is served"
+
+
+def test_further_packages_are_a_round_of_all_who_share() -> None:
+    state = State(9, apps={**BOTH.apps, "own": AppState("o1", ALONE)})
+    state = begin(state, [Passed("new", Deploy("n1", placement=with_packages("e1")))])
+    assert state.round is not None
+    assert set(state.round.changes) == {"blog", "shop", "new"}
+    assert goal(state) == {
+        "blog": "b1@shared/greenlets/e1",
+        "shop": "s1@shared/greenlets/e1",
+        "new": "n1@shared/greenlets/e1",
+        "own": "o1@own/greenlets/",
+    }
+    assert shared_environment(state) == "e1"
+    turned = advance(state, [ReplicaView("r1", rejected=goal(state), blamed="new", reason="why")])
+    assert turned is not None
+    assert goal(turned) == {"blog": "b1", "shop": "s1", "own": "o1@own/greenlets/"}
+    assert turned.apps["new"].refused == "n1"
+    assert [turned.apps[name].refused for name in ("blog", "shop")] == ["", ""]
+    assert goal(ended(state)) == goal(state)
+
+
+def test_who_was_tried_with_other_packages_is_outdated() -> None:
+    state = State(9, apps={"blog": AppState("b1", with_packages("e1"))})
+
+    def passed(app: str, environment: str, beneath: str, **more: str) -> Passed:
+        return Passed(app, Deploy("x1", placement=with_packages(environment), **more), beneath=beneath)
+
+    assert outdated(state, [passed("new", "e1", "e1"), passed("more", "e2", "e1")]) == []
+    assert outdated(state, [passed("more", "e2", "e1"), passed("other", "e3", "e1")]) == ["other"]
+    assert outdated(state, [passed("more", "e2", "e1"), passed("same", "e2", "e1")]) == []
+    assert outdated(state, [passed("late", "", "")]) == ["late"]
+    assert outdated(state, [passed("back", "", "", cause=ROLLBACK)]) == []
+    assert outdated(state, [Passed("own", Deploy("x1", placement=ALONE)), Passed("gone", Deploy(""))]) == []
+
+
+def test_a_rollback_takes_the_packages_that_there_are() -> None:
+    state = State(9, apps={"blog": AppState("b2", with_packages("e1")), "shop": AppState("s1", with_packages("e1"))})
+    state = begin(state, [Passed("blog", Deploy("b1", cause=ROLLBACK), refused="b2")])
+    assert goal(state) == {"blog": "b1@shared/greenlets/e1", "shop": "s1@shared/greenlets/e1"}
+    assert state.round is not None
+    assert set(state.round.changes) == {"blog"}
