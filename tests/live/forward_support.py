@@ -53,7 +53,7 @@ def forwarding(*, sockets: int = 1, mount: str = "/pooled", started: bool = True
         run = Path(place)
         listeners = [stack.enter_context(listening_at(run / f"pool{n}.sock")) for n in range(sockets)]
         pool = [pool_worker(run, one, settings=settings) for one in listeners] if started else []
-        forward = {"path": mount, "host": None, "sockets": [one.getsockname() for one in listeners]}
+        forward = {"path": mount, "host": "", "sockets": [one.getsockname() for one in listeners]}
         listener = stack.enter_context(listening())
         content = {"forwards": {"pooled": forward}}
         apps = {"engine": APPS / "engine", "same": POOLED}

@@ -54,10 +54,10 @@ def test_the_app_finds_python_as_it_is_and_runs_in_a_native_thread(worker: Worke
 
 def test_a_plan_and_a_command_line_that_disagree_are_an_error(tmp_path: Path) -> None:
     with serving(tmp_path, BOTH, threads=True) as running:
-        command = [sys.executable, "-m", "hedgerow.worker", str(running.run / "plan.json"), "b"]
+        command = [sys.executable, "-m", "hedgerow.worker", str(running.run / "plan-8001.json"), "b"]
         result = subprocess.run(command, stdin=running.listener, capture_output=True, timeout=DEADLINE_S, check=False)
     assert result.returncode == 1
-    assert result.stderr.endswith(b"plan.json: slot b wants threads, and was started otherwise\n")
+    assert result.stderr.endswith(b"plan-8001.json: slot b wants threads, and was started otherwise\n")
 
 
 def test_a_hundred_async_views_at_once_are_all_answered(worker: Worker) -> None:

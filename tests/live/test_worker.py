@@ -385,7 +385,7 @@ def test_what_is_queued_while_no_worker_lives_is_answered_by_the_next(tmp_path: 
 def test_a_stdout_that_nobody_reads_makes_no_request_wait(tmp_path: Path, seconds: int) -> None:
     """The lines that do not fit are dropped and counted; when the reader comes back, it is told how many."""
     reader, writer = os.pipe()
-    options = {"stdout": writer, "settings": {"LOG_QUEUE_LINES": 500}}
+    options = {"stdout": writer, "settings": {"LOG_QUEUE_LINES": 500, "MAX_REQUESTS_PER_CONNECTION": 0}}
     with serving(tmp_path, **options) as worker, worker.connect() as sock:
         os.close(writer)
         end, sent, slowest = time.monotonic() + seconds, 0, 0.0

@@ -81,8 +81,7 @@ class Entry:
         if not all(isinstance(content[key], dict) for key in ("apps", "broken", "forwards")):
             raise ValueError("apps, broken or forwards is no table")
         content["forwards"] = {
-            name: Forward(one["path"], one["host"], tuple(one["sockets"]), one["ours"])
-            for name, one in content["forwards"].items()
+            name: Forward(**(one | {"sockets": tuple(one["sockets"])})) for name, one in content["forwards"].items()
         }
         return cls(told["generation"], Content(**content))
 
