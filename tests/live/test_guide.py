@@ -1,4 +1,4 @@
-"""docs/placement.md: each example of a cause leads to the sentence below it, and shares when written as the page says."""
+"""docs/placement.md: each example of a cause leads to the sentence below it, and shares when written as told there."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def test_each_example_runs_where_the_page_says() -> None:
     assert len(found) == 14, "seven apps, each twice"
     with stack(workers=1) as here:
         wanted: dict[str, str] = {}
-        for name, code, sentence in found:
-            name = name if sentence else name + AGAIN
+        for app, code, sentence in found:
+            name = app if sentence else app + AGAIN
             wanted[name] = sentence.strip()
             drop(here.apps, name, f"# apps/{name}/app.py\n{code}").with_name("words.txt").write_text("a few words")
         here.up()
