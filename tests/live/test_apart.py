@@ -53,14 +53,16 @@ def path(number):
     place = os.path.join(FOLDER, "late", number)
     if place not in sys.path:
         sys.path.insert(0, place)
-    time.sleep(0)  # others run, and put theirs in front of it
+    time.sleep(0)  # others run, and put theirs in front of theirs
+    entry = OTHER if any(f"/{OTHER}/" in entry + "/" for entry in sys.path) else OWN
+    assert place in sys.path
     lately = __import__("lately" + number)
     try:
         __import__("only_" + OTHER)
         only = OTHER
     except ModuleNotFoundError:
         only = __import__("only_" + OWN).OWN
-    return {inner.OWN, now.OWN, lately.OWN, only}
+    return {inner.OWN, now.OWN, lately.OWN, only, entry}
 
 
 def thread_locals(number):

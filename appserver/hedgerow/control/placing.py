@@ -130,10 +130,6 @@ class _Placing:
                 return self._try(own, Asked()), own
         return outcome, chosen
 
-    def _in(self, environment: str | None, chosen: Placement) -> Placement:
-        present = "" if chosen.is_own else self._beside.environment
-        return dataclasses.replace(chosen, environment=present if environment is None else environment)
-
     def _try(self, chosen: Placement, asked: Asked) -> Outcome:
         """Where findings lead elsewhere, the check is for the trial there."""
         app, known, cancel = self._app, self._known, self._cancel

@@ -119,4 +119,4 @@ def run_entry(app: HostedApp, entry: discovery.Entry, where: str) -> None:
         app.error = failure.explain(error, app.folder, entry.file, package)
     finally:
         if app.space is not None:
-            app.space.take_path_entries()
+            app.space.follow_path()

@@ -19,8 +19,8 @@ from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
+from . import places, watch
 from . import space as spaces_of
-from . import watch
 from .findings import NAMES
 from .space import PREFIX, Finder, Space, asked_from_c, current_app, inherited, lent, python_import, spaces
 
@@ -30,7 +30,7 @@ _python_import_module = importlib.import_module
 _python_find_spec = importlib.util.find_spec
 _python_start_thread = threading.Thread.start
 _IMPORT_NAME = opcode.opmap["IMPORT_NAME"]
-# What an app may set in `sys` and harms nobody: the path is made the app's own, and nobody writes bytecode.
+# What an app may set in `sys` and harms nobody: the path is its own, and nobody writes bytecode.
 _HARMLESS = frozenset(("path", "dont_write_bytecode"))
 
 # Whether an own name was looked for first, and was not there: then it is no finding that Python has it neither.
@@ -205,14 +205,28 @@ class _Modules(MutableMapping[str, ModuleType]):
 
 
 class _Sys(ModuleType):
-    """The module `sys`, with `modules` as above. Apps' modules have it from the start."""
+    """The module `sys`, with `modules` as above, and with the current app's `path`. Apps' modules have it from the
+    start.
+    """
 
     modules = _Modules()
+
+    @property
+    def path(self) -> list[str]:
+        space = current_app.get()
+        if space is None:
+            return sys.path
+        if sys.path != places.common:
+            space.follow_path()
+        return space.path
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "path" and (space := current_app.get()) is not None:
+            space.path = value
+            return
         if name not in _HARMLESS and getattr(sys, name, None) is not value:
             _tell_write(sys._getframe(1), f"sys.{name}")
         setattr(sys, name, value)

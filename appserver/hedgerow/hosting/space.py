@@ -18,13 +18,14 @@ import importlib.util
 import os
 import string
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import Context, ContextVar
-from importlib.machinery import BuiltinImporter, FileFinder, FrozenImporter, ModuleSpec, PathFinder
+from importlib.machinery import FileFinder, ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from . import places
 from .findings import Findings
 
 PREFIX = "_hedgerow_app_"
@@ -74,15 +75,22 @@ class Space:
         self.name = name
         self.folder = folder
         self.package = PREFIX + mangle(name)
-        self.modules, self._maybe = _own_names(folder, self.package, packaged)
         self.findings = Findings(name)
         self.find = self.findings.add
         self.loading = False
         self.asked: set[tuple[str, bool]] = set()  # see relative.py
         self.logs: dict[tuple[Any, str], Any] = {}  # what it has set of loggers, by logger and attribute
         self.variables: dict[bytes, bytes] | None = None  # of the environment; None: those of the process
-        self.locations = [str(folder)]  # the package's __path__
-        _common_path[:] = sys.path  # what is there before the app is not the app's
+        places.common[:] = sys.path  # what is there before the app is not the app's
+        self._first = str(folder.parent if packaged else folder)
+        self.path = [self._first, *sys.path]  # its `sys.path`, as in a process of its own
+        self._followed: list[str] = []  # what of it `modules` and `locations` say
+        self.locations: list[str] = []  # the package's __path__
+        self.modules: dict[str, str] = {}  # the own names, and what they are in full
+        self._maybe: set[str] = set()  # own if nothing else has them
+        # Of each of the locations the names, as they were when it came.
+        self._names = {str(folder): places.own_names(folder, self.package, packaged=packaged)}
+        self.follow_path()
         self.builtins: dict[str, Any] = {}
         self.refresh_builtins()
         self.context = Context()
@@ -93,42 +101,59 @@ class Space:
 
     def own(self, name: str) -> str | None:
         """The full name of the own module that the dotted `name` means, or None."""
-        if sys.path != _common_path:
-            self.take_path_entries()
+        if self.path != self._followed or sys.path != places.common:
+            self.follow_path()
         top, dot, rest = name.partition(".")
         full = self.modules.get(top)
         if full is None:
             if top not in self._maybe:
                 return None
-            if _installed(top):
+            if places.installed(top):
                 self._maybe.discard(top)
                 return None
             full = self.modules[top] = f"{self.package}.{top}"
         return full + dot + rest
 
-    def take_path_entries(self) -> None:
-        """What apps have put on `sys.path` becomes their own: nobody else finds the modules in there. It is this app's
-        unless it lies in another's folder; what lies where libraries lie is everybody's.
-        """
-        first = min((place for place, entry in enumerate(sys.path) if entry in _common_path), default=len(sys.path))
-        new = [(entry, place < first) for place, entry in enumerate(sys.path) if _is_of_an_app(entry)]
-        for entry, _ in new:
-            sys.path.remove(entry)
-        _common_path[:] = sys.path
-        for entry, in_front in [one for one in reversed(new) if one[1]] + [one for one in new if not one[1]]:
-            place = os.path.abspath(entry)
-            owner = next((one for one in spaces.values() if place.startswith(os.path.join(one.folder, ""))), self)
-            owner._add_location(place, in_front)
+    def follow_path(self) -> None:
+        """The own names are those of the folders that the app has on its path, and the folders go in that order.
 
-    def _add_location(self, place: str, in_front: bool) -> None:
-        if place in self.locations:
-            return
-        self.locations.insert(0 if in_front else len(self.locations), place)
-        sure, maybe = _own_names(Path(place), self.package, packaged=False)
-        if Path(place) == self.folder.parent:  # there the app itself is found by its folder's name
-            sure[self.folder.name] = self.package
-        self.modules |= sure
-        self._maybe |= maybe - self.modules.keys()
+        What has been imported stays what it is, as in `sys.modules`. The app's folder always counts.
+        """
+        _take_path_entries(self)
+        self._followed = list(self.path)
+        found = dict.fromkeys([*self._private_places(), str(self.folder)])
+        self.locations[:] = found
+        self.modules = {top: full for top, full in self.modules.items() if full in sys.modules}
+        self._maybe = set()
+        for place in found:
+            sure, maybe = self._names_in(place)
+            self.modules |= sure
+            self._maybe |= maybe
+        self._maybe -= self.modules.keys()
+
+    def _private_places(self) -> Iterator[str]:
+        """The folders of the path that are the app's. What is none, and not a common one, everybody gets."""
+        folders = [one.folder for one in spaces.values()]
+        path = list(dict.fromkeys(entry for entry in self.path if isinstance(entry, str)))  # Python passes others over
+        first = places.first_common(path)
+        for at, entry in enumerate(path):
+            if entry in places.common:
+                continue
+            place = os.path.abspath(os.path.join(self._first, entry))  # alone, the app stands in that folder
+            if place == self._first:
+                yield str(self.folder)
+            elif places.is_private(place, folders):
+                yield place
+            else:
+                places.share(entry, in_front=at < first)
+
+    def _names_in(self, place: str) -> tuple[dict[str, str], set[str]]:
+        if place not in self._names:
+            sure, maybe = places.own_names(Path(place), self.package, packaged=False)
+            if Path(place) == self.folder.parent:  # there the app itself is found by its folder's name
+                sure[self.folder.name] = self.package
+            self._names[place] = sure, maybe
+        return self._names[place]
 
     def refresh_builtins(self) -> None:
         """Take over what was put into Python's builtins since (gettext does that); the import stays the space's own."""
@@ -164,6 +189,22 @@ class Space:
         return f"<Space {self.name} in {self.folder}>"
 
 
+def _take_path_entries(asking: Space) -> None:
+    """What libraries have put on Python's `sys.path` for an app goes to the app's: to that of the one who asks, unless
+    it lies in another's folder. What lies where libraries lie is everybody's.
+    """
+    folders = [one.folder for one in spaces.values()]
+    first = places.first_common(sys.path)
+    new = [(entry, at < first) for at, entry in enumerate(sys.path) if places.is_private(entry, folders)]
+    for entry, _ in new:
+        sys.path.remove(entry)
+    places.common[:] = sys.path
+    for entry, in_front in [one for one in reversed(new) if one[1]] + [one for one in new if not one[1]]:
+        owner = next((one for one in spaces.values() if places.is_below(entry, one.folder)), asking)
+        if entry not in owner.path:
+            owner.path.insert(0 if in_front else len(owner.path), entry)
+
+
 def asked_from_c(globals: object, locals: object, fromlist: object) -> bool:
     """Whether an import comes from C code (PyImport_Import passes an empty *list*).
 
@@ -172,51 +213,8 @@ def asked_from_c(globals: object, locals: object, fromlist: object) -> bool:
     return type(fromlist) is list and not fromlist and globals is locals
 
 
-def _own_names(folder: Path, package: str, packaged: bool) -> tuple[dict[str, str], set[str]]:
-    """The names that are own for sure, with their full names, and those that are own if nothing else has them."""
-    sure: dict[str, str] = {}
-    maybe: set[str] = set()
-    for entry in os.scandir(folder):
-        top, _, _ = entry.name.partition(".")
-        if entry.is_dir():
-            regular = os.path.exists(os.path.join(entry.path, "__init__.py"))
-        elif entry.name.endswith(_SUFFIXES) and top != "__init__":
-            regular = True
-        else:
-            continue
-        # Builtin and frozen modules come before the path, for everybody.
-        if BuiltinImporter.find_spec(top) or FrozenImporter.find_spec(top):
-            continue
-        if regular and not packaged:
-            sure[top] = f"{package}.{top}"
-        else:
-            maybe.add(top)
-    if (folder / "__init__.py").is_file() and (packaged or folder.name not in sure):
-        sure[folder.name] = package
-    return sure, maybe - sure.keys()
-
-
-# `sys.path` without what apps have put there.
-_common_path = list(sys.path)
-
-
-def _is_of_an_app(entry: str) -> bool:
-    if entry in _common_path or not os.path.isdir(entry):
-        return False
-    place = os.path.abspath(entry)
-    libraries = {sys.prefix, sys.base_prefix, *map(os.path.abspath, _common_path)}
-    return not any(place.startswith(os.path.join(one, "")) for one in libraries) or any(
-        place.startswith(os.path.join(one.folder, "")) for one in spaces.values()
-    )
-
-
 _BYTECODE = ".pyc"
 _WITH_A_TIME = bytes(4)  # the flags of bytecode, PEP 552
-_SUFFIXES = tuple(importlib.machinery.SOURCE_SUFFIXES + importlib.machinery.EXTENSION_SUFFIXES)
-
-
-def _installed(top: str) -> bool:
-    return top in sys.stdlib_module_names or top in sys.modules or PathFinder.find_spec(top) is not None
 
 
 class Loader(importlib.machinery.SourceFileLoader):

@@ -1,4 +1,4 @@
-"""What an app puts on `sys.path` becomes its own: it finds the modules in there, and nobody else does."""
+"""Each app has a `sys.path` of its own: it finds the modules in what it puts there, and nobody else does."""
 
 from __future__ import annotations
 
@@ -113,33 +113,112 @@ def test_what_lies_where_libraries_lie_is_everybodys(
     sys.path.remove(str(vendored))
 
 
-FIRST_INSERTS_THEN_IMPORTS = """
+CHANGES = {
+    "insert": "sys.path.insert(0, LIB)",
+    "append": "sys.path.append(LIB)",
+    "extend": "sys.path.extend([LIB])",
+    "+=": "sys.path += [LIB]",
+    "slice": "sys.path[:0] = [LIB]",
+    "assignment": "sys.path = [LIB] + sys.path",
+    "setattr": "setattr(sys, 'path', [*sys.path, LIB])",
+    "from sys import path": "from sys import path\npath.append(LIB)",
+    "import_module": "import importlib\nimportlib.import_module('sys').path.append(LIB)",
+    "site": "import site\nsite.addsitedir(LIB)",
+    "relative": "sys.path.insert(0, 'lib')\nLIB = 'lib'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_however_an_app_changes_the_path_it_alone_sees_it(load: Load, change: str) -> None:
+    files = {
+        "app.py": "import os, sys\nLIB = os.path.join(os.path.dirname(__file__), 'lib')\n"
+        f"{change}\nfrom words import WORD\nassert LIB in sys.path\n" + ANSWERS % "WORD",
+        "lib/words.py": "WORD = b'found'",
+    }
+    before = list(sys.path)
+    app, other = load("changes", files), load("other", {"app.py": SHOWS_THE_PATH})
+    assert get(app) == "found"
+    assert get(other) == "\n".join([str(other.folder), *before])
+    assert sys.path == before
+
+
+SHOWS_THE_PATH = "import sys\n" + ANSWERS % "'\\n'.join(sys.path).encode()"
+
+
+def test_an_app_finds_its_place_first_as_in_a_process_of_its_own(load: Load) -> None:
+    script = load("script", {"app.py": SHOWS_THE_PATH})
+    package = load("package", {"__init__.py": SHOWS_THE_PATH})
+    assert get(script).splitlines() == [str(script.folder), *sys.path]
+    assert get(package).splitlines() == [str(package.folder.parent), *sys.path]
+
+
+def test_what_is_taken_off_the_path_is_found_no_more_but_for_what_was_imported(load: Load) -> None:
+    source = INSERTS + "import words\nsys.path.pop(0)\ndef later():\n  import words\n  return words.WORD\n"
+    source += "def never():\n  try:\n    import late\n  except ModuleNotFoundError:\n    return b' only'\n"
+    files = {
+        "app.py": source + ANSWERS % "later() + never()",
+        "lib/words.py": "WORD = b'words'",
+        "lib/late.py": "",
+    }
+    before = list(sys.path)
+    assert get(load("off", files)) == "words only"
+    assert sys.path == before
+
+
+def test_one_folder_after_the_other_may_have_the_same_name(load: Load) -> None:
+    source = """
+import os, sys
+found = []
+for each in ("one", "two"):
+    sys.path.append(os.path.join(os.path.dirname(__file__), each))
+    import plugin
+    found.append(plugin.WORD)
+    del sys.modules["plugin"], sys.path[-1]
+"""
+    files = {"app.py": source + ANSWERS % "b' '.join(found)"}
+    files |= {f"{each}/plugin.py": f"WORD = b'{each}'" for each in ("one", "two")}
+    assert get(load("plugins", files)) == "one two"
+
+
+INSERTS_THEN_IMPORTS = """
 import os, sys
 steps = []
 
 def application(environ, start_response):
     start_response("200 OK", [])
     steps.append(1)
-    sys.path.insert(0, os.path.dirname(__file__) + "/lib")
     if len(steps) == 1:
+        %s
         return [b"inserted"]
     import words
     return [words.WORD]
 """
 ONLY_LOOKS = """
+import sys
 def application(environ, start_response):
     start_response("200 OK", [])
     try:
         import words
     except ImportError:
-        return [b"none"]
+        return [b"seen" if any("lib" in entry for entry in set(sys.path) - set(BEFORE)) else b"none"]
     return [words.WORD]
+BEFORE = list(sys.path)
 """
 
 
-def test_an_entry_is_the_app_s_in_whose_folder_it_lies_whoever_looks_up_the_next_name(load: Load) -> None:
-    first = load("first", {"app.py": FIRST_INSERTS_THEN_IMPORTS, "lib/words.py": "WORD = b'first'"})
+@pytest.mark.parametrize("insert", ["sys.path.insert(0, LIB)", "import site\n        site.addsitedir(LIB)"])
+def test_an_entry_is_the_app_s_in_whose_folder_it_lies_whoever_looks_up_the_next_name(load: Load, insert: str) -> None:
+    insert = insert.replace("LIB", "os.path.dirname(__file__) + '/lib'")
+    first = load("first", {"app.py": INSERTS_THEN_IMPORTS % insert, "lib/words.py": "WORD = b'first'"})
     second = load("second", {"app.py": ONLY_LOOKS})
+    assert [get(first), get(second), get(first)] == ["inserted", "none", "first"]
+
+
+def test_an_entry_that_lies_in_no_app_s_folder_is_the_app_s_that_made_it(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "words.py").write_text("WORD = b'first'")
+    source = INSERTS_THEN_IMPORTS % f"sys.path.insert(0, {str(tmp_path / 'lib')!r})"
+    first, second = load("first", {"app.py": source}), load("second", {"app.py": ONLY_LOOKS})
     assert [get(first), get(second), get(first)] == ["inserted", "none", "first"]
 
 
