@@ -62,7 +62,6 @@ EGG_INFO = {
 # way → the entry's text, or all files
 WAYS: Mapping[str, str | Mapping[str, str]] = {
     "import_module": "import importlib\ndef answer(): return importlib.import_module('models').WORD\n",
-    "__import__": "def answer(): return __import__('models').WORD\n",
     "from_object": "import flask\nF = flask.Flask(__name__)\nF.config.from_object('config.Production')\n"
     "def answer(): return F.config['WORD']\n",
     "Flask by name": "import flask\nF = flask.Flask('texts')\n"
@@ -84,8 +83,6 @@ WAYS: Mapping[str, str | Mapping[str, str]] = {
     },
     "sys.path.insert": "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))\n"
     "import inner\ndef answer(): return inner.WORD\n",
-    "sys.path.insert later": "import os, sys\ndef answer():\n"
-    "    sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))\n    import inner\n    return inner.WORD\n",
     "chdir in passenger_wsgi.py": {"passenger_wsgi.py": PASSENGER + ANSWER},
     "relative open": "def answer():\n    with open('word.txt', 'rb') as file: return file.read()\n",
     "__main__ guard": MAIN,
@@ -96,7 +93,6 @@ WAYS: Mapping[str, str | Mapping[str, str]] = {
         "app.py": "from importlib.metadata import entry_points\n"
         "def answer():\n    [one] = entry_points(group='words')\n    return one.load()\n" + ANSWER,
     },
-    "runpy": "import runpy\ndef answer(): return runpy.run_module('models')['WORD']\n",
 }  # fmt: skip
 
 # A library of everybody: it asks for a module as it was told.
