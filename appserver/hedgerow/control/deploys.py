@@ -228,7 +228,8 @@ class Deploys:
         elif taken := self._conflict(name, attempt.release):
             self._fail(attempt.after(Outcome("mount", taken)))
         else:
-            self._log("info", f"{name}: the release {attempt.release} may be served", app=name)
+            why = f", in a pool of its own: {attempt.placement.reason}" if attempt.placement.is_own else ""
+            self._log("info", f"{name}: the release {attempt.release} may be served{why}", app=name)
             passed = Passed(name, attempt.deploy(), beneath=attempt.beneath)
             self._candidates.wait(passed, attempt.fingerprint)
 

@@ -100,7 +100,7 @@ def then(app: str, known: Known, asked: Asked, chosen: Placement, tried: Tried) 
             chosen, pool=OWN, cause=found[0].cause, reason=found[0].sentence, concurrency=concurrency
         )
     if tried.reason:
-        reason = f"{app}: it does not load beside others, and loads alone"
+        reason = f"{app}: it works alone, but not beside others: {tried.reason.removeprefix(f'{app}: ')}"
         return dataclasses.replace(chosen, pool=OWN, cause="load", reason=reason)
     return None
 

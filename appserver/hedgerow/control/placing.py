@@ -22,7 +22,7 @@ from .environments.resolution import Conflict
 from .environments.uv import LIMIT_S, Uv
 from .placement import BESIDE_OTHERS, Asked, Known, Placement, Tried
 from .step import Outcome
-from .trial import try_release
+from .trial import SEE, try_release
 
 ENDED = ("load", "warm-up")  # a trial beside others that fails there may be passed alone
 MACHINE = (
@@ -116,7 +116,7 @@ class _Placing:
         ended = not outcome.ok and (outcome.step not in ENDED or outcome.hangs)
         if ended and not outcome.found:
             return None
-        return placement.then(self._app, self._known, asked, chosen, Tried(outcome.reason, outcome.found))
+        return placement.then(self._app, self._known, asked, chosen, Tried(_why(outcome), outcome.found))
 
     def _joined(self, outcome: Outcome, chosen: Placement) -> tuple[Outcome, Placement]:
         """If the shared pool gets further packages for its sake, all who are there are tried with them."""
@@ -142,6 +142,12 @@ class _Placing:
 
 def _asked(manifest: Manifest, conflict: str) -> Asked:
     return Asked(manifest.pool, manifest.isolation, manifest.concurrency, manifest.run is not None, conflict)
+
+
+def _why(outcome: Outcome) -> str:
+    """Its reason in one sentence, with the exception where that is in the traceback."""
+    told = outcome.reason.removesuffix(SEE)
+    return told if told == outcome.reason else f"{told}: {outcome.traceback.rstrip().rpartition(chr(10))[2]}"
 
 
 def _sum(*outcomes: Outcome) -> dict[str, float]:

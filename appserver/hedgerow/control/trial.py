@@ -43,6 +43,7 @@ STATUS_S = 0.5
 # An answer that has begun is looked at for so long, or so far.
 STREAM_S, STREAM_BYTES = 1.0, 2**20
 # With these names the longest path is no longer than that of supervisord's socket, which is checked at the start.
+SEE = "; see the traceback"  # at the end of a reason
 FOLDER, ADDRESS, SLOT, LISTENER = "trial-", "t", "a", "http"
 
 
@@ -105,6 +106,7 @@ class _Trial:
         self._deploy = deploy
         self._steps = steps
         self._environ = command.base_environment(settings) | {"HEDGEROW_TRIAL": "1"}
+        self._found: tuple[Finding, ...] = ()  # by a worker that has been ended since
         self._control = slot_socket(settings.run, ADDRESS, SLOT)
 
     def run(self) -> Outcome:
@@ -123,7 +125,7 @@ class _Trial:
                     self._check(self._deploy.check, clock)
         except StepFailed as failed:
             reason, traceback, hangs = failed.reason, failed.traceback, failed.hangs
-            found = self._findings()
+            found = self._found or self._findings()
         except Cancelled:
             reason = f"{self._app}: the trial was called off"
         finally:
@@ -199,9 +201,10 @@ class _Trial:
             raise StepFailed(reason, _last_words(worker.lines), hangs=died)
         wanted = self._deploy.status
         if answer.status >= 500 and answer.status != wanted:
+            self._found = self._findings()
             self._end(worker)  # then all that it has logged is there
             traceback = _traceback(worker.lines)
-            more = "; see the traceback" if traceback else ""
+            more = SEE if traceback else ""
             raise StepFailed(f"{question} answered {answer.status}{more}", traceback)
         if wanted is not None and answer.status != wanted:
             raise StepFailed(f"{question} answered {answer.status}, but deploy.status is {wanted}")

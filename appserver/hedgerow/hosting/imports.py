@@ -13,7 +13,7 @@ import importlib.util
 import opcode
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from importlib.machinery import ModuleSpec
 from types import FrameType, ModuleType
@@ -129,6 +129,19 @@ class LastFinder:
         space = current_app.get()
         if path is None and space is not None and not _in_vain.get() and space.own(name) is not None:
             space.find(NAMES, f"a library imports {name}, which only the app has, and does not find it")
+
+    @staticmethod
+    def find_distributions(context: Any) -> Iterable[Any]:
+        """Of `importlib.metadata`, for who asks for all there are: those beside the app's code, as an installation for
+        development leaves them.
+        """
+        space = current_app.get()
+        if space is None or "path" in vars(context):
+            return ()
+        metadata: Any = sys.modules["importlib.metadata"]
+        here = metadata.DistributionFinder.Context(name=context.name, path=[str(space.folder)])
+        found: Iterable[Any] = metadata.MetadataPathFinder.find_distributions(here)
+        return found
 
 
 def _own_for(name: str, package: str | None, caller: FrameType) -> str | None:

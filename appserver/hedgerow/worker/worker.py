@@ -163,7 +163,7 @@ class Worker:
         return [
             Finding(BLOCKING, f"{app.name}: {_called(note.module)} {note.sentence}")
             for app in apps
-            for note in (*filter(None, [audit.asynchronous(audit.own_modules(app.folder))]), *notes)
+            for note in (*filter(None, [audit.asynchronous(app.folder)]), *notes)
         ]
 
     def _look_around(self, router: Router) -> None:

@@ -56,7 +56,7 @@ def test_threads_are_for_own_pools() -> None:
 
 
 OWNED = Placement(OWN, "operator", "why")
-ALONE = Placement(OWN, "load", "blog: it does not load beside others, and loads alone")
+ALONE = Placement(OWN, "load", "blog: it works alone, but not beside others: blog.py line 1: KeyError")
 
 # what is known, asked for, tried and seen → what is tried next
 NEXT = [
