@@ -26,7 +26,6 @@ from ..hosting import audit
 from ..hosting.findings import BLOCKING, Finding
 from ..hosting.gate import Gate
 from ..hosting.host import Host
-from ..hosting.space import PREFIX
 from ..http import head
 from ..http.request import Request
 from ..pep3333.environ import base_environ
@@ -161,7 +160,7 @@ class Worker:
         apps = self._host.apps.values() if self._host else ()
         notes = [note for note in audit.audit(sys.modules) if note.verdict == audit.THREADS]
         return [
-            Finding(BLOCKING, f"{app.name}: {_called(note.module)} {note.sentence}")
+            Finding(BLOCKING, f"{app.name}: {note.module or 'it'} {note.sentence}")
             for app in apps
             for note in (*filter(None, [audit.asynchronous(app.folder)]), *notes)
         ]
@@ -230,8 +229,3 @@ def _name_of(listener: _socket.socket) -> tuple[str, str]:
 def exit_now(status: int) -> None:
     """Leave the process: threads of apps that do not end must not hold it."""
     os._exit(status)
-
-
-def _called(module: str) -> str:
-    """A module as its author calls it."""
-    return (module.partition(".")[2] or "it") if module.startswith(PREFIX) else module or "it"
