@@ -21,11 +21,12 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import client, events, policy, pools, records, releases, told
+from . import client, events, policy, pools, records, told
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
 from .endpoint import serve_status
+from .environments import builds
 from .faults import Faults
 from .notify import Notify
 from .observe import Observer, Seen
@@ -49,6 +50,7 @@ class Deployer:
         self._observer = Observer(settings.run)
         self._deploys = Deploys(settings, log)
         self._wanted: Wanted | None = None
+        self._asked_for: dict[str, str] = {}  # what the ledger wanted last
         self._faults = Faults()
         self._asked = self._pruned = self._recorded = float("-inf")
         self._pace = Pace()
@@ -148,12 +150,23 @@ class Deployer:
             self._deploys.step([mine, *others])
         except (HedgerowError, OSError) as error:  # a full disk: what is wanted stays as it was
             log("error", str(error))
-        wanted = self._faults.without(self._deploys.wanted)
+        wanted = self._deploys.wanted
+        if wanted is not None and wanted.keys != self._asked_for:
+            self._asked_for = wanted.keys
+            self._leave_out_what_cannot_start(wanted)
+        wanted = self._faults.without(wanted)
         if wanted != self._wanted:
             self._wanted = wanted
             self._faults.forget_rejection()
             if wanted is not None:
                 log("info", "these releases are wanted", apps=wanted.keys, broken=dict(wanted.broken))
+
+    def _leave_out_what_cannot_start(self, wanted: Wanted) -> None:
+        """supervisord would start those workers again and again."""
+        for name, app in wanted.apps.items():
+            if trouble := builds.trouble(self.settings.state, app.placement.environment):
+                self._faults.leave_out(wanted, name, None, f"{name}: {trouble}")
+                log("error", f"{name}: {trouble}; it is left out until it has another one", app=name)
 
     def _runs(self, seen: Seen, own: dict[str, Seen]) -> Releases:
         """What an address serves; none that any round could want while it is not ready."""
@@ -240,13 +253,8 @@ class Deployer:
             log("error", f"the record cannot be written: {error}")
 
     def _prune(self) -> None:
-        used = [Path(code) for code in self._record["releases"]] if "releases" in self._record else []
         try:
-            used += self._deploys.used()
-            self._deploys.clean()
-            used += records.used_releases(records.read_records(self.settings.state))
-            for root in releases.prune(self.settings.state, used):
-                log("info", "an old release is removed", release=str(root))
+            self._deploys.tidy([self._record | {"age_s": 0.0}, *records.read_records(self.settings.state)])
         except OSError as error:
             log("error", f"old releases cannot be removed: {error}")
 
