@@ -90,10 +90,9 @@ def build(uv: Uv, environment: Environment, asked: Requirements) -> str:
         return ""
     name = environment.name
     target = uv.state / HOME / name
-    if target.exists():
-        os.utime(target)  # used now: pruning counts from here
-        return name
     try:
+        if _is_there(target):
+            return name
         try:
             _make(uv, environment, target)
         except Damaged as damaged:
@@ -106,6 +105,17 @@ def build(uv: Uv, environment: Environment, asked: Requirements) -> str:
     except Damaged as damaged:
         raise UserError(f"{asked.app}: {uv.state / HOME}: {damaged}") from damaged
     return name
+
+
+def _is_there(target: Path) -> bool:
+    if not target.exists():
+        return False
+    os.utime(target)  # used now: pruning counts from here
+    if os.access(target / "bin" / "python", os.X_OK):
+        return True
+    with contextlib.suppress(FileNotFoundError):  # another replica has seen it, too
+        target.rename(target.with_name(GOING + os.urandom(6).hex()))
+    return False
 
 
 def _make(uv: Uv, environment: Environment, target: Path) -> None:
