@@ -50,7 +50,6 @@ class Deployer:
         self._observer = Observer(settings.run)
         self._deploys = Deploys(settings, log)
         self._wanted: Wanted | None = None
-        self._asked_for: dict[str, str] = {}  # what the ledger wanted last
         self._faults = Faults()
         self._asked = self._pruned = self._recorded = float("-inf")
         self._pace = Pace()
@@ -151,22 +150,14 @@ class Deployer:
         except (HedgerowError, OSError) as error:  # a full disk: what is wanted stays as it was
             log("error", str(error))
         wanted = self._deploys.wanted
-        if wanted is not None and wanted.keys != self._asked_for:
-            self._asked_for = wanted.keys
-            self._leave_out_what_cannot_start(wanted)
+        for sentence in self._faults.mind(wanted, functools.partial(builds.trouble, self.settings.state)):
+            log("error", sentence)
         wanted = self._faults.without(wanted)
         if wanted != self._wanted:
             self._wanted = wanted
             self._faults.forget_rejection()
             if wanted is not None:
                 log("info", "these releases are wanted", apps=wanted.keys, broken=dict(wanted.broken))
-
-    def _leave_out_what_cannot_start(self, wanted: Wanted) -> None:
-        """supervisord would start those workers again and again."""
-        for name, app in wanted.apps.items():
-            if trouble := builds.trouble(self.settings.state, app.placement.environment):
-                self._faults.leave_out(wanted, name, None, f"{name}: {trouble}")
-                log("error", f"{name}: {trouble}; it is left out until it has another one", app=name)
 
     def _runs(self, seen: Seen, own: dict[str, Seen]) -> Releases:
         """What an address serves; none that any round could want while it is not ready."""
