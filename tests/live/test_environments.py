@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from environment_support import Site, index_of, repacked, sdist, wheel
 
+from hedgerow.control import references
 from hedgerow.control.child import Cancelled
 from hedgerow.control.environments import base, builds, interpreters, resolution
 from hedgerow.control.environments.lock import Lock
@@ -422,6 +423,30 @@ def test_pruning_keeps_what_is_used_and_what_is_new(site: Site) -> None:
     [stand_ins] = site.names - {first, second}
     assert builds.prune(state, (first,), later) == sorted([stand_ins, second])
     assert site.names == {first}
+
+
+def test_what_nobody_refers_to_goes_and_uvs_cache_with_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, told = site.settings.state, list[str]()
+    (state / "cache").unlink()  # the one of all tests
+    first, second = join(site, "blog", "plain<2\n"), join(site, "shop", "other\n")
+
+    def tidy(*used: str) -> None:
+        for path in (state / "environments").iterdir():
+            os.utime(path, (0.0, 0.0))
+        references.tidy(site.settings, used, lambda level, message, **more: told.append(f"{level} {message}"))(
+            site.cancel
+        )
+
+    tidy(first)
+    assert site.names == {first}
+    assert set(told) == {"info an old environment is removed"}
+    assert len(told) == 2, "of the stand-ins, too"
+    assert list((state / "cache").rglob("other/__init__.py")), "what may be wanted again is kept"
+    assert join(site, "shop", "other\n") == second
+    monkeypatch.setattr(references, "MOST_CACHE_BYTES", 0)
+    tidy(first, second)
+    assert builds.size(state / "cache") == 0
+    assert run(site, second, "import plain; print(plain.version)") == "2.0", "it has its files still"
 
 
 def test_an_environment_of_another_base_or_interpreter_is_not_current(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedgerow.control.faults import Faults
+from hedgerow.control.placement import Placement
 from hedgerow.control.plan import Content
 from hedgerow.control.pools import App, Wanted
 from hedgerow.control.rounds import NOT_READY
