@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from environment_support import Site, index_of, repacked, sdist, wheel
 
+from hedgerow.control import references
 from hedgerow.control.child import Cancelled
 from hedgerow.control.environments import base, builds, interpreters, resolution
 from hedgerow.control.environments.lock import Lock
@@ -155,6 +156,35 @@ def test_an_upgrade_takes_the_newest_that_all_apps_together_allow(site: Site) ->
         assert "plain" in conflict.sentence
     finally:
         (site.index.folder / "flask-99.0-py3-none-any.whl").unlink()
+
+
+def test_what_one_app_asks_for_anew_changes_no_more_for_all_than_it_must(site: Site, packages: Path) -> None:
+    asked = [site.app("blog", "plain<2\n"), site.app("shop", "plain\nnew-flask-friend\n")]
+    first = lock_of(resolution.together(site.uv(), asked))
+    assert first.versions == {"plain": "1.0", "new-flask-friend": "1.0"}
+    name = builds.build(site.uv(), builds.shared(first), asked[0])
+    kept = builds.overlay(site.settings.state, name)
+    later = wheel(packages, "new-flask-friend", "1.1")
+    try:
+        asked[0] = site.app("blog", "plain>1\n")
+        assert resolution.shared(site.uv(), asked[0], kept) == Conflict(
+            "needs plain>1, but the shared pool has plain 1.0", versions=True
+        )
+        found = lock_of(resolution.together(site.uv(), asked, kept))
+        assert found.versions == {"plain": "2.0", "new-flask-friend": "1.0"}
+        assert builds.missing(site.settings.state, name, "") == ["new-flask-friend 1.0", "plain 1.0"]
+        assert builds.missing(site.settings.state, name, name) == []
+    finally:
+        later.unlink()
+    of_base = resolution.together(site.uv(), [site.app("blog", "werkzeug<3\n"), asked[1]], kept)
+    assert isinstance(of_base, Conflict), "what the base has stays"
+    pinned = resolution.together(site.uv(), [site.app("blog", "plain>1\n"), site.app("shop", "plain==1.0\n")], kept)
+    assert isinstance(pinned, Conflict)
+
+
+def lock_of(found: Lock | Conflict) -> Lock:
+    assert isinstance(found, Lock), found
+    return found
 
 
 WRONG = {
@@ -395,6 +425,30 @@ def test_pruning_keeps_what_is_used_and_what_is_new(site: Site) -> None:
     assert site.names == {first}
 
 
+def test_what_nobody_refers_to_goes_and_uvs_cache_with_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, told = site.settings.state, list[str]()
+    (state / "cache").unlink()  # the one of all tests
+    first, second = join(site, "blog", "plain<2\n"), join(site, "shop", "other\n")
+
+    def tidy(*used: str) -> None:
+        for path in (state / "environments").iterdir():
+            os.utime(path, (0.0, 0.0))
+        references.tidy(site.settings, used, lambda level, message, **more: told.append(f"{level} {message}"))(
+            site.cancel
+        )
+
+    tidy(first)
+    assert site.names == {first}
+    assert set(told) == {"info an old environment is removed"}
+    assert len(told) == 2, "of the stand-ins, too"
+    assert list((state / "cache").rglob("other/__init__.py")), "what may be wanted again is kept"
+    assert join(site, "shop", "other\n") == second
+    monkeypatch.setattr(references, "MOST_CACHE_BYTES", 0)
+    tidy(first, second)
+    assert builds.size(state / "cache") == 0
+    assert run(site, second, "import plain; print(plain.version)") == "2.0", "it has its files still"
+
+
 def test_an_environment_of_another_base_or_interpreter_is_not_current(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,3 +463,6 @@ def test_an_environment_of_another_base_or_interpreter_is_not_current(
         assert not builds.is_current(state, name)
     (state / "environments" / name / "bin" / "python").unlink()
     assert not builds.is_current(state, name)
+    assert builds.trouble(state, name) == f"the Python of its environment is gone: {interpreters.running().path}"
+    assert join(site, "blog", "plain\n") == name, "it is made again"
+    assert (builds.is_current(state, name), builds.trouble(state, name)) == (True, "")

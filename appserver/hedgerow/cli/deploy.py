@@ -23,25 +23,25 @@ from .printable import printable, table
 POLL_S = 0.1
 WAIT_S = 900.0
 
-_wait = click.option("--wait", is_flag=True, help="Wait for the outcome; the exit status tells.")
-_timeout = click.option("--timeout", default=WAIT_S, show_default=True, help="How long --wait waits, in seconds.")
+waits = click.option("--wait", is_flag=True, help="Wait for the outcome; the exit status tells.")
+timed = click.option("--timeout", default=WAIT_S, show_default=True, help="How long --wait waits, in seconds.")
 
 
 @click.command(short_help="Deploy what an app's folder holds, also if it was refused.")
 @click.argument("app")
-@_wait
-@_timeout
+@waits
+@timed
 @setting("state")
 def deploy(app: str, wait: bool, timeout: float, state: Path | None) -> None:
     """Deploy what APP's folder holds now. Changes are deployed by themselves; this tries again what has failed."""
-    _command(orders.DEPLOY, app, "", wait, timeout, Settings.from_env(state=state))
+    command(orders.DEPLOY, app, "", wait, timeout, Settings.from_env(state=state))
 
 
 @click.command(short_help="Go back to an earlier release.")
 @click.argument("app")
 @click.argument("release", required=False, default="")
-@_wait
-@_timeout
+@waits
+@timed
 @setting("state")
 def rollback(app: str, release: str, wait: bool, timeout: float, state: Path | None) -> None:
     """Go back to RELEASE of APP, or to the one that was live before. What the folder holds stays refused until it
@@ -50,20 +50,20 @@ def rollback(app: str, release: str, wait: bool, timeout: float, state: Path | N
     settings = Settings.from_env(state=state)
     if release:
         release = _known(settings, app, release)
-    _command(ROLLBACK, app, release, wait, timeout, settings)
+    command(ROLLBACK, app, release, wait, timeout, settings)
 
 
 @click.command(short_help="In which pool an app runs.")
 @click.argument("app")
 @click.argument("pool", type=click.Choice([OWN, SHARED, AUTO]))
-@_wait
-@_timeout
+@waits
+@timed
 @setting("state")
 def pool(app: str, pool: str, wait: bool, timeout: float, state: Path | None) -> None:
     """Let APP run in a pool of its own, or share the workers of the addresses, whatever speaks for or against it. With
     auto it is found out anew.
     """
-    _command(orders.POOL, app, "", wait, timeout, Settings.from_env(state=state), pool)
+    command(orders.POOL, app, "", wait, timeout, Settings.from_env(state=state), pool)
 
 
 @click.command(short_help="The releases of an app that can be gone back to.")
@@ -101,13 +101,14 @@ def deploys(app: str, state: Path | None) -> None:
         click.echo("".join(f"    {printable(row)}\n" for row in found[0][0].traceback.rstrip().splitlines()), nl=False)
 
 
-def _command(what: str, app: str, release: str, wait: bool, timeout: float, settings: Settings, pool: str = "") -> None:
+def command(what: str, app: str, release: str, wait: bool, timeout: float, settings: Settings, pool: str = "") -> None:
+    """Give an order, and wait for its answer if that is wanted."""
     if not any(not record["stale"] for record in read_records(settings.state)):
         raise HedgerowError(f"nothing runs on {settings.state}; a running replica does what is asked")
     given = Orders(settings.state)
     order = given.give(what, app, release, pool)
     if not wait:
-        click.echo(f"asked; `hedgerow deploys {printable(app)}` tells what becomes of it")
+        click.echo(f"asked; `{_tells(app)}` tells what becomes of it")
         return
     answer = _answer(given, order, timeout)
     click.echo(printable(answer.answer), err=not answer.done)
@@ -127,8 +128,12 @@ def _answer(given: Orders, order: Order, timeout: float) -> Order:
             click.echo("accepted", err=True)
         time.sleep(POLL_S)
     raise HedgerowError(
-        f"{order.app}: no outcome within {timeout:.0f} s; `hedgerow deploys {order.app}` tells more later"
+        f"{order.app or order.what}: no outcome within {timeout:.0f} s; `{_tells(order.app)}` tells more later"
     )
+
+
+def _tells(app: str) -> str:
+    return f"hedgerow deploys {printable(app)}".rstrip()
 
 
 def _app(ledger: State, app: str) -> AppState:

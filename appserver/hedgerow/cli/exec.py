@@ -12,6 +12,7 @@ import click
 from ..config import Settings
 from ..control import local, releases
 from ..control.command import environment
+from ..control.ledger import Ledger
 from ..control.records import read_records
 from ..errors import UserError
 from ..hosting.discovery import discover
@@ -31,7 +32,8 @@ def execute(app: str, command: tuple[str, ...], apps: Path | None, state: Path |
     """Run a command in APP's release and with its data, for example: hedgerow exec blog -- flask init-db"""
     settings = Settings.from_env(apps=apps, state=state)
     code = _release(app, settings)
-    environ = environment(app, code, settings, os.environ)
+    ran = Ledger(settings.state).read().app(app).environment_of(code.parent.name)
+    environ = environment(app, code, settings, os.environ, ran)
     os.chdir(environ["PWD"])
     os.environ.clear()
     os.environ.update(environ)

@@ -8,6 +8,7 @@ from .. import __version__
 from .app import app
 from .check import check
 from .deploy import deploy, deploys, pool, releases, rollback
+from .env import env
 from .exec import execute
 from .logs import logs
 from .options import Group
@@ -35,6 +36,7 @@ for verb in (
     deploy,
     rollback,
     pool,
+    env,
     releases,
     deploys,
     replica,

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..config import Settings
-from ..control.entries import MOVE, Deploy
+from ..control.entries import SAME_RELEASE, Deploy
 from ..control.ledger import Ledger
 from ..control.records import read_records
 from ..errors import HedgerowError
@@ -95,7 +95,7 @@ def apps_of(records: list[dict[str, Any]], failed: Mapping[str, Deploy]) -> list
 
 
 def _tell_failure(app: dict[str, Any], deploy: Deploy) -> None:
-    goes_on = "it stays where it is" if deploy.cause == MOVE else "an older release runs"
+    goes_on = "it stays where it is" if deploy.cause in SAME_RELEASE else "an older release runs"
     prefix = "" if app["state"] == "down" else f"{goes_on}: "
     app |= {"error": f"{prefix}{deploy.step}: {deploy.reason}", "traceback": deploy.traceback}
 

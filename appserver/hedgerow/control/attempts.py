@@ -36,7 +36,7 @@ class Attempt:
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
     passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool;
-    beneath: the environment of the shared pool then.
+    beneath: the environment of the shared pool then; replaces: that would have other packages with it.
     """
 
     app: str
@@ -53,6 +53,7 @@ class Attempt:
     placement: Placement = BESIDE_OTHERS
     moves: bool = False
     beneath: str = ""
+    replaces: bool = False
 
     def deploy(self) -> Deploy:
         """As the ledger tells it."""
@@ -177,11 +178,12 @@ class Attempts:
     def _try(self, attempt: Attempt, known: Known, beside: Beside) -> Attempt:
         code = layout.code(self._settings.state, attempt.app, attempt.release)
         try:
-            outcome, placement = place(attempt.app, code, self._settings, known, beside, self._cancel)
+            placed = place(attempt.app, code, self._settings, known, beside, self._cancel)
         except UserError as error:
             return attempt.after(Outcome("trial", str(error)), passing=is_the_machine(error))
+        outcome = placed.outcome
         hook = outcome.ok and not attempt.moves and bool(read_manifest(code).deploy.before)
-        return attempt.after(outcome, hook=hook, placement=placement)
+        return attempt.after(outcome, hook=hook, placement=placed.placement, replaces=placed.replaces)
 
     def _mark(self, app: str) -> str:
         return mark(self._settings.apps / app, self._settings.secrets)

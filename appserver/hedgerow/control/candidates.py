@@ -17,7 +17,7 @@ from ..config import Settings
 from ..errors import UserError
 from . import layout, rounds
 from .attempts import Attempt, Attempts
-from .entries import FAILED, LIVE, MOVE, AppState, State
+from .entries import FAILED, LIVE, SAME_RELEASE, AppState, State
 from .folders import Folders
 from .placing import Beside
 from .rounds import Passed
@@ -114,7 +114,8 @@ class Candidates:
             return True
         if release in ("", app.refused):
             return 0 < app.again <= time.time()
-        last = next((one.outcome for one in app.deploys if one.release == release and one.cause != MOVE), "")
+        told = (one.outcome for one in app.deploys if one.release == release and one.cause not in SAME_RELEASE)
+        last = next(told, "")
         if release == app.release or last == FAILED:
             return False
         return last != LIVE or not app.release  # what was live has been followed by what other replicas see
@@ -168,7 +169,9 @@ class Candidates:
         shared = {one: app for one, app in state.apps.items() if app.release and not app.placement.is_own}
         code = functools.partial(layout.code, self._settings.state)
         others = {one: code(one, app.release) for one, app in sorted(shared.items()) if one != name}
-        return Beside(rounds.shared_environment(state), others)
+        app = state.app(name)
+        had = app.placement.environment if app.placement.is_own else ""
+        return Beside(rounds.shared_environment(state), others, name in shared, had)
 
     def ended(self) -> Iterator[Attempt]:
         """What has been tried, once each."""
@@ -206,7 +209,7 @@ class Candidates:
         self.waiting[passed.app] = Waiting(passed, time.monotonic(), fingerprint)
 
     def drop_outdated(self, state: State) -> None:
-        """What was tried with another environment than the shared pool has now is tried again."""
+        """What was tried with other packages than the shared pool has now, or will have, is tried again."""
         for name in rounds.outdated(state, [one.passed for one in self.waiting.values()]):
             del self.waiting[name]
             self.forget(name)

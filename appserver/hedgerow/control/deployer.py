@@ -16,16 +16,16 @@ import sys
 import threading
 import time
 from io import FileIO
-from pathlib import Path
 from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import client, events, policy, pools, records, releases, situation, told
+from . import client, events, policy, pools, records, situation, told
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
 from .endpoint import serve_status
+from .environments import builds
 from .faults import Faults
 from .gateway import Gateway
 from .idle import Idle
@@ -145,7 +145,10 @@ class Deployer:
             self._deploys.step([mine, *others])
         except (HedgerowError, OSError) as error:  # a full disk: what is wanted stays as it was
             log("error", str(error))
-        wanted = self._faults.without(self._deploys.wanted)
+        wanted = self._deploys.wanted
+        for sentence in self._faults.mind(wanted, functools.partial(builds.trouble, self.settings.state)):
+            log("error", sentence)
+        wanted = self._faults.without(wanted)
         if wanted != self._wanted:
             self._wanted = wanted
             self._faults.forget_rejection()
@@ -241,13 +244,8 @@ class Deployer:
             log("error", f"the record cannot be written: {error}")
 
     def _prune(self) -> None:
-        used = [Path(code) for code in self._record["releases"]] if "releases" in self._record else []
         try:
-            used += self._deploys.used()
-            self._deploys.clean()
-            used += records.used_releases(records.read_records(self.settings.state))
-            for root in releases.prune(self.settings.state, used):
-                log("info", "an old release is removed", release=str(root))
+            self._deploys.tidy([self._record | {"age_s": 0.0}, *records.read_records(self.settings.state)])
         except OSError as error:
             log("error", f"old releases cannot be removed: {error}")
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
 from ..hosting.claims import claim, conflict
-from . import layout, pools, rounds
+from . import layout, pools, references, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
 from .desk import Desk
@@ -25,6 +25,7 @@ from .orders import Order, Orders
 from .pools import App, Wanted
 from .rounds import Passed, ReplicaView
 from .step import Outcome
+from .upgrades import Upgrades
 
 CLEAN_S = 3600.0
 ROUND_S = 180.0  # above what a swap of two addresses may take; then it waits no more for who is not ready
@@ -41,6 +42,7 @@ class Deploys:
         self._candidates = Candidates(settings, log)
         self._moves = Moves(self._candidates, log)
         self._orders = Orders(settings.state)
+        self._upgrades = Upgrades(settings, self._candidates, self._orders, log)
         self._desk = Desk(settings, self._candidates, self._orders)
         self._open: list[Order] = []
         self._apps: dict[str, App] = {}
@@ -86,25 +88,29 @@ class Deploys:
     @property
     def busy(self) -> bool:
         """Whether something is under way, here or at who holds the lease, that wants a quick next step."""
-        ours = self._candidates.under_way or self._candidates.moving or self._open
+        ours = self._candidates.under_way or self._candidates.moving or self._open or self._upgrades.under_way
         return bool(ours or self.state.round or self.state.lease)
 
-    def used(self) -> set[Path]:
-        """The releases that the ledger refers to, and those that wait for a round."""
-        waiting = {(name, one.passed.deploy.release) for name, one in self._candidates.waiting.items()}
-        found = rounds.used(self.state) | waiting
-        return {layout.code(self._settings.state, name, release) for name, release in found if release}
+    @property
+    def _waiting(self) -> list[Passed]:
+        return [one.passed for one in self._candidates.waiting.values()]
+
+    def tidy(self, told: list[dict[str, Any]]) -> None:
+        """Remove releases and environments that nobody needs, and what killed writers of the ledger have left. told:
+        the replicas' records. May raise OSError.
+        """
+        self._ledger.clean(time.time() - CLEAN_S)
+        references.prune(self._settings, self.state, self._waiting, told, self._log)
+        used = references.environments(self.state, self._waiting, told)
+        self._upgrades.in_turn(references.tidy(self._settings, used, self._log))
 
     def look_soon(self) -> None:
         """Something in the apps folder may have changed. Called from any thread."""
         self._candidates.look_soon()
 
-    def clean(self) -> None:
-        """Remove what killed writers of the ledger have left."""
-        self._ledger.clean(time.time() - CLEAN_S)
-
     def close(self) -> None:
         """End what runs."""
+        self._upgrades.close()
         self._candidates.close()
 
     def _is_first_start(self) -> bool:
@@ -130,7 +136,7 @@ class Deploys:
     def _has_work(self) -> bool:
         here = self._candidates
         busy = self._open or self.state.round or here.under_way or here.news(self.state) or self._gone()
-        return bool(busy) or self._moves.are_pending(self.state)
+        return bool(busy) or self._moves.are_pending(self.state) or self._upgrades.are_pending(self.state)
 
     def _take_lease(self) -> bool:
         """Whether we hold it: it is taken when there is something to do, kept while there is, and then given back."""
@@ -143,6 +149,7 @@ class Deploys:
         if not mine:
             if state.lease is None or state.lease.holder != me:  # another had it: what was begun is his, or begins anew
                 self._candidates.drop()
+                self._upgrades.forget()
             if not state.is_free(now):
                 return False
         if not mine or (state.lease is not None and state.lease.until - now < LEASE_S / 2):
@@ -158,6 +165,8 @@ class Deploys:
         self._write(self._moves.note(self.state))
         here.start(self.state)
         self._moves.start(self.state)
+        self._write(self._upgrades.settle(self.state, self._open))
+        self._upgrades.start(self.state, self._open)
         for name in self._gone():
             self._remove(name)
         for attempt in here.ended():
@@ -230,7 +239,7 @@ class Deploys:
         else:
             why = f", in a pool of its own: {attempt.placement.reason}" if attempt.placement.is_own else ""
             self._log("info", f"{name}: the release {attempt.release} may be served{why}", app=name)
-            passed = Passed(name, attempt.deploy(), beneath=attempt.beneath)
+            passed = Passed(name, attempt.deploy(), beneath=attempt.beneath, replaces=attempt.replaces)
             self._candidates.wait(passed, attempt.fingerprint)
 
     def _conflict(self, name: str, release: str) -> str:
@@ -280,7 +289,7 @@ class Deploys:
             if deploy.release and (taken := self._conflict(name, deploy.release)):
                 del waiting[name]
                 self._write(rounds.fail(self.state, name, dataclasses.replace(deploy, step="mount", reason=taken)))
-        state = rounds.begin(self.state, [one.passed for one in waiting.values()])
+        state = rounds.begin(self.state, self._waiting)
         self._write(state)
         waiting.clear()
         if state.round is not None:

@@ -8,9 +8,10 @@ import dataclasses
 import time
 
 from ..config import Settings
-from . import layout, orders
+from . import layout, orders, renewals, rounds
 from .candidates import Candidates
-from .entries import LIVE, ROLLBACK, AppState, Deploy, State
+from .entries import LIVE, ROLLBACK, Deploy, State
+from .environments import builds
 from .orders import Order, Orders
 from .placement import AUTO
 from .rounds import Passed
@@ -47,7 +48,10 @@ class Desk:
                 return  # it is known in a moment what is not to come back
             self._orders.put(self._accept(order, state))
             return
-        answer = orders.outcome(order, state.app(order.app)) or self._settled(order, state)
+        if order.what == orders.UPGRADE:
+            answer = renewals.answer(state, order) or self._without_apps(order, state)
+        else:
+            answer = orders.outcome(order, state.app(order.app)) or self._settled(order, state)
         if answer is not None and not (answer.done and draining):
             self._orders.put(answer)
 
@@ -61,15 +65,24 @@ class Desk:
             return accepted
         if order.what == orders.POOL:
             return accepted if app.release else order.answered(False, f"{name}: no release of it is served")
+        if order.what == orders.UPGRADE:
+            return self._without_apps(order, state) or accepted
         release = order.release or app.previous
         if not release:
             return order.answered(False, f"{name}: there is no earlier release to go back to")
         accepted = dataclasses.replace(accepted, release=release)
-        return self._roll_back(accepted, app) or accepted
+        return self._roll_back(accepted, state) or accepted
 
-    def _roll_back(self, order: Order, app: AppState) -> Order | None:
+    def _without_apps(self, order: Order, state: State) -> Order | None:
+        """The answer if nothing runs whose environment it could be."""
+        if renewals.of_order(state, order) is not None:
+            return None
+        return order.answered(False, f"{order.app or 'the shared pool'}: no release is served there")
+
+    def _roll_back(self, order: Order, state: State) -> Order | None:
         """Let it wait for its round; or what there is to answer instead."""
         name, release, here = order.app, order.release, self._candidates
+        app = state.app(name)
         if release == app.release:
             return order.answered(True, f"{name}: {release} runs already")
         if not layout.code(self._settings.state, name, release).is_dir():
@@ -78,7 +91,10 @@ class Desk:
         if lived is None:
             return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
         refused = here.tried_release(name) or here.made(name) or app.release
-        deploy = Deploy(release, cause=ROLLBACK, began=time.time(), placement=lived.placement)
+        present = rounds.shared_environment(state)
+        lacks = builds.missing(self._settings.state, lived.placement.environment, present)
+        placement = renewals.back(lived.placement, release, name, lacks)
+        deploy = Deploy(release, cause=ROLLBACK, began=time.time(), placement=placement)
         here.wait(Passed(name, deploy, "" if refused == release else refused))
         return None
 
@@ -90,7 +106,7 @@ class Desk:
         if state.round is not None or name in here.waiting or here.is_tried(name):
             return None
         if order.what == ROLLBACK:
-            return self._roll_back(order, app)
+            return self._roll_back(order, state)
         if order.what == orders.POOL:
             is_so = order.pool in (AUTO, app.placement.pool)
             return None if app.is_unplaced else order.answered(is_so, orders.where(name, app))

@@ -17,7 +17,8 @@ KEPT_DEPLOYS = 10  # of each app
 KEPT_LIVE = 2
 KEPT_HOOKED = 100
 LIVE, FAILED, REVERTED = "live", "failed", "reverted"  # what becomes of a deploy
-ROLLBACK, MOVE = "rollback", "pool"  # causes of deploys; the latter changes only where a release runs
+ROLLBACK, MOVE, RENEWAL = "rollback", "pool", "env"  # causes of deploys
+SAME_RELEASE = (MOVE, RENEWAL)  # those that only change where it runs
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,18 @@ class AppState:
         """What a rollback goes to: the last release that was live, other than the present one; '' for none."""
         lived = [deploy.release for deploy in self.deploys if deploy.outcome == LIVE]
         return next((release for release in lived if release not in ("", self.release)), "")
+
+    @property
+    def environments(self) -> set[str]:
+        """Those that it runs in, or would after a rollback, or when what rolls has ended."""
+        lived = {one.release: one for one in reversed(self.deploys) if one.outcome == LIVE}
+        deploys = [*lived.values(), *(one for one in self.deploys if not one.outcome)]
+        return {self.placement.environment, *(one.placement.environment for one in deploys)} - {""}
+
+    def environment_of(self, release: str) -> str:
+        """That of a release which is served, or was; '' for ours."""
+        served = [self.version, *(one.version for one in self.deploys if one.outcome in ("", LIVE))]
+        return next((one.placement.environment for one in served if one.release == release), "")
 
     def with_hook(self, release: str, done: bool) -> AppState:
         """Its hook has ended, well if done."""

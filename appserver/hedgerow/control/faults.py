@@ -5,6 +5,7 @@ loading ends or holds up a worker. In memory only: a deployer that is started ag
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .plan import Content
@@ -14,11 +15,14 @@ from .rounds import NOT_READY, Releases
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What of an app is not loaded here, what is loaded instead, and why."""
+    """What of an app is not loaded here, what is loaded instead, and why. lacks_python: only as long as its
+    environment does.
+    """
 
     app: App
     instead: App | None
     trouble: str
+    lacks_python: bool = False
 
 
 class Faults:
@@ -29,6 +33,7 @@ class Faults:
         self._rejected: dict[str, str] | None = None
         self._blamed = self._reason = ""
         self._left_out: dict[str, LeftOut] = {}
+        self._minded: dict[str, str] = {}  # the keys of what was wanted when environments were looked at
 
     @property
     def told(self) -> tuple[dict[str, str] | None, str, str]:
@@ -59,6 +64,24 @@ class Faults:
         other = dataclasses.replace(app, code=instead) if instead not in (None, app.code) else None
         self._left_out[name] = LeftOut(app, other, trouble)
         return True
+
+    def mind(self, wanted: Wanted | None, trouble: Callable[[str], str]) -> list[str]:
+        """Leave out each app in whose environment no worker can be started, which supervisord would try again and
+        again, until one can. trouble: why none can. Returns sentences. Only what is newly wanted is left out: a worker
+        that runs goes on.
+        """
+        if wanted is None:
+            return []
+        told = []
+        for name, app in wanted.apps.items():
+            left, is_new = self._left_out.get(name), self._minded.get(name) != app.key
+            if left is not None and left.lacks_python and not trouble(app.placement.environment):
+                del self._left_out[name]
+            elif left is None and is_new and (why := trouble(app.placement.environment)):
+                self._left_out[name] = LeftOut(app, None, f"{name}: {why}", lacks_python=True)
+                told.append(f"{name}: {why}; it is left out until it has one")
+        self._minded = wanted.keys
+        return told
 
     def without(self, wanted: Wanted | None) -> Wanted | None:
         """What is wanted, as far as it can be run here."""

@@ -59,7 +59,7 @@ class Moves:
         if deploy.version.key == app.version.key:
             state = rounds.stay(state, name)
             return state.with_app(name, dataclasses.replace(state.app(name), placement=deploy.placement))
-        self._candidates.wait(Passed(name, deploy, beneath=attempt.beneath))
+        self._candidates.wait(Passed(name, deploy, beneath=attempt.beneath, replaces=attempt.replaces))
         return state
 
     def _news(self, state: State) -> dict[str, Finding]:

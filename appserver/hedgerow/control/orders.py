@@ -19,14 +19,15 @@ from pathlib import Path
 from .entries import LIVE, ROLLBACK, AppState
 from .plan import write_json
 
-DEPLOY, POOL = "deploy", "pool"
+DEPLOY, POOL, UPGRADE = "deploy", "pool", "upgrade"
 FORGOTTEN_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class Order:
-    """One command. release: of a rollback, '' for the previous one; pool: that the app is to run in; accepted: the
-    ledger's number then, 0 before; done: whether what was asked for is so, None before the answer; answer: a sentence.
+    """One command. app: '' for the shared pool; release: of a rollback, '' for the previous one; pool: that the app is
+    to run in; accepted: the ledger's number then, 0 before; done: whether what was asked for is so, None before the
+    answer; answer: a sentence.
     """
 
     number: str

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..hosting.findings import Finding
-from .entries import FAILED, LIVE, MOVE, REVERTED, ROLLBACK, AppState, Deploy, Round, State, Version
+from .entries import FAILED, LIVE, RENEWAL, REVERTED, ROLLBACK, SAME_RELEASE, AppState, Deploy, Round, State, Version
 from .placement import Placement
 
 ROLLING, REVERTING = "rolling", "reverting"
@@ -50,6 +50,7 @@ class Passed:
     deploy: Deploy
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
     beneath: str = ""  # the shared pool's environment when it was tried
+    replaces: bool = False  # that one's packages: what was tried with them has not been tried with these
 
 
 def wanted(state: State) -> dict[str, Version]:
@@ -62,14 +63,6 @@ def goal(state: State) -> dict[str, str]:
     return {name: version.key for name, version in wanted(state).items()}
 
 
-def used(state: State) -> set[tuple[str, str]]:
-    """The releases, by app, that are wanted, can be gone back to, or are changed; among them '' for none."""
-    found = {(name, release) for name, app in state.apps.items() for release in (app.release, app.previous)}
-    for name, change in (state.round.changes if state.round else {}).items():
-        found |= {(name, version.release) for version in change}
-    return found
-
-
 def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     """The deploy came to nothing before anybody was served by it. again: when it may be tried again, 0 for never."""
     known = state.app(app)
@@ -79,9 +72,13 @@ def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
 
 def stay(state: State, app: str, deploy: Deploy | None = None) -> State:
     """An app is not moved. deploy: the one that came to nothing, if it failed."""
-    known = dataclasses.replace(state.app(app), placed=state.app(app).known.mark)
-    if deploy is None:
-        return state.with_app(app, known)
+    state = state.with_app(app, dataclasses.replace(state.app(app), placed=state.app(app).known.mark))
+    return state if deploy is None else turn_down(state, app, deploy)
+
+
+def turn_down(state: State, app: str, deploy: Deploy) -> State:
+    """What runs of an app is not to run elsewhere, or otherwise: its content is not at fault."""
+    known = state.app(app)
     failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
     return state.with_app(app, known.with_deploy(failed))
 
@@ -96,22 +93,23 @@ def outdated(state: State, passed: Iterable[Passed]) -> list[str]:
     """The apps of those that were tried with other packages than the shared pool has, or will have with the first one
     that brings it some.
     """
-    present = grown = shared_environment(state)
-    found = []
-    for one in passed:
-        wants = one.deploy.placement.environment
-        if not _joins(one):
-            continue
-        if one.beneath != present or (grown != present and wants not in (grown, present)):
-            found.append(one.app)
-        elif wants != present:
-            grown = wants
-    return found
+    present = shared_environment(state)
+    sharing = [one for one in passed if one.deploy.release and not one.deploy.placement.is_own]
+    joining = [one for one in sharing if _joins(one)]
+    first = next((one for one in joining if one.beneath == present and _wants(one) != present), None)
+    fitting = {present} if first is None else {_wants(first)} if first.replaces else {present, _wants(first)}
+    late = [one for one in joining if one.beneath != present or _wants(one) not in fitting]
+    back = [one for one in sharing if not _joins(one) and first is not None and first.replaces]
+    return [one.app for one in (*late, *back)]
 
 
 def _joins(one: Passed) -> bool:
     deploy = one.deploy
     return bool(deploy.release) and not deploy.placement.is_own and deploy.cause != ROLLBACK
+
+
+def _wants(one: Passed) -> str:
+    return one.deploy.placement.environment
 
 
 def begin(state: State, passed: Iterable[Passed]) -> State:
@@ -131,10 +129,7 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
             continue
         changes[one.app] = known.version, new
         deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
-        refused = known.refused if one.deploy.cause == MOVE else one.refused
-        changed = {"release": new.release, "placement": new.placement, "refused": refused, "again": 0.0}
-        changed["placed"] = "" if one.deploy.cause == ROLLBACK else known.known.mark  # then it runs as it did
-        state = state.with_app(one.app, known.with_deploy(deploy, **changed))
+        state = state.with_app(one.app, known.with_deploy(deploy, **_changed(known, one)))
     for name, app in state.apps.items():  # the others of the shared pool go with it
         if app.release and app.placement != _in(environment, app.placement):
             joined = dataclasses.replace(app, placement=_in(environment, app.placement))
@@ -143,6 +138,16 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
     if not changes:
         return state
     return dataclasses.replace(state, round=Round(number, ROLLING, changes))
+
+
+def _changed(known: AppState, one: Passed) -> dict[str, object]:
+    """What else of an app becomes another with this deploy."""
+    new, cause = one.deploy.version, one.deploy.cause
+    content = (known.refused, known.again) if cause in SAME_RELEASE else (one.refused, 0.0)
+    # After a rollback it runs as it did; a renewal lets it run where it does.
+    placed = {ROLLBACK: "", RENEWAL: known.placed}.get(cause, known.known.mark)
+    changed = {"release": new.release, "placement": new.placement, "placed": placed}
+    return changed | dict(zip(("refused", "again"), content, strict=True))
 
 
 def _sharing(one: Passed, environment: str) -> Passed:

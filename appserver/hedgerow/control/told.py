@@ -30,6 +30,7 @@ def groups(addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[st
         "addresses": [_group(one, processes) for one in addresses],
         "pools": [_group(one, processes) | {"app": _app_of(one)} for one in own.values()],
         "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
+        "environments": sorted({entry.content.environment for entry in entries}),
     }
 
 

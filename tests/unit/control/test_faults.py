@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedgerow.control.faults import Faults
+from hedgerow.control.placement import Placement
 from hedgerow.control.plan import Content
 from hedgerow.control.pools import App, Wanted
 from hedgerow.control.rounds import NOT_READY
@@ -60,3 +61,26 @@ def test_what_is_left_out_counts_as_run_for_a_round() -> None:
     assert faults.as_told(NOT_READY) == NOT_READY
     faults.reject(found, Content(), "why")
     assert faults.told[0] == {"blog": "b1", "shop": "s1"}
+
+
+def test_who_has_no_python_is_left_out_until_it_has_one_and_who_runs_already_goes_on() -> None:
+    gone = {"e1"}
+
+    def trouble(environment: str) -> str:
+        return "its Python is gone" if environment in gone else ""
+
+    apps = {name: App("/r/1/x", Mount(f"/{name}"), Placement(environment=of)) for name, of in (("a", "e1"), ("b", ""))}
+    wanted, faults = Wanted(apps), Faults()
+    assert faults.mind(None, trouble) == []
+    assert faults.mind(wanted, trouble) == ["a: its Python is gone; it is left out until it has one"]
+    assert faults.mind(wanted, trouble) == [], "it is told once"
+    left = faults.without(wanted)
+    assert left is not None
+    assert (set(left.apps), left.broken) == ({"b"}, {"a": "a: its Python is gone"})
+    assert faults.as_told(left.keys) == wanted.keys, "a round does not wait for it"
+    gone.clear()
+    assert faults.mind(wanted, trouble) == []
+    assert faults.without(wanted) == wanted
+    gone.add("e1")
+    assert faults.mind(wanted, trouble) == []
+    assert faults.without(wanted) == wanted, "it is not new: its worker runs"

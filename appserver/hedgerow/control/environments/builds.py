@@ -61,13 +61,13 @@ class Environment:
     def made(self) -> dict[str, object]:
         """What else it was made for than its packages. An environment refers to its interpreter by path, and one of
         the shared pool was resolved against just this base."""
-        beneath: object = {"paths": base.paths(), "versions": base.versions()}
+        is_shared = self.kind == SHARED
         return {
             "kind": self.kind,
             "python": self.interpreter.version,
             "path": str(self.interpreter.path),
             "platform": sysconfig.get_platform(),
-            "beneath": beneath if self.kind == SHARED else str(base.PACKAGE),
+            "beneath": {"paths": base.paths(), "versions": base.versions()} if is_shared else str(base.PACKAGE),
         }
 
 
@@ -90,10 +90,9 @@ def build(uv: Uv, environment: Environment, asked: Requirements) -> str:
         return ""
     name = environment.name
     target = uv.state / HOME / name
-    if target.exists():
-        os.utime(target)  # used now: pruning counts from here
-        return name
     try:
+        if _is_there(target):
+            return name
         try:
             _make(uv, environment, target)
         except Damaged as damaged:
@@ -106,6 +105,17 @@ def build(uv: Uv, environment: Environment, asked: Requirements) -> str:
     except Damaged as damaged:
         raise UserError(f"{asked.app}: {uv.state / HOME}: {damaged}") from damaged
     return name
+
+
+def _is_there(target: Path) -> bool:
+    if not target.exists():
+        return False
+    os.utime(target)  # used now: pruning counts from here
+    if os.access(target / "bin" / "python", os.X_OK):
+        return True
+    with contextlib.suppress(FileNotFoundError):  # another replica has seen it, too
+        target.rename(target.with_name(GOING + os.urandom(6).hex()))
+    return False
 
 
 def _make(uv: Uv, environment: Environment, target: Path) -> None:
@@ -163,12 +173,21 @@ def check(packages: Path) -> None:
                 raise Damaged(f"{name} is damaged", record.parent.name.split("-")[0])
 
 
-def overlay(state: Path, name: str) -> Overlay:
-    """What the shared pool's environment of this name has beside the base."""
-    if not name:
-        return Overlay()
+def read(state: Path, name: str) -> Environment | None:
+    """What was built under this name; None if it is '', or not there."""
     home = state / HOME / name
-    return Overlay(lock.read((home / LOCK).read_text("utf-8"), home), base.packages_of(home))
+    try:
+        made = json.loads((home / MADE).read_text("utf-8"))
+        kept = lock.read((home / LOCK).read_text("utf-8"), home)
+        return Environment(made["kind"], kept, Interpreter(Path(made["path"]), made["python"]))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def overlay(state: Path, name: str) -> Overlay:
+    """The packages of the environment of this name: of a shared one, what it has beside the base."""
+    found = read(state, name)
+    return Overlay() if found is None else Overlay(found.lock, base.packages_of(state / HOME / name))
 
 
 def is_current(state: Path, name: str) -> bool:
@@ -176,14 +195,43 @@ def is_current(state: Path, name: str) -> bool:
     apps ask for is to be resolved anew."""
     if not name:
         return True
-    home = state / HOME / name
-    try:
-        made = json.loads((home / MADE).read_text("utf-8"))
-        kept = lock.read((home / LOCK).read_text("utf-8"), home)
-    except (OSError, ValueError):
-        return False
-    same = Environment(made["kind"], kept, Interpreter(Path(made["path"]), made["python"]))
-    return same.name == name and os.access(home / "bin" / "python", os.X_OK)
+    found = read(state, name)
+    return found is not None and found.name == name and not trouble(state, name)
+
+
+def trouble(state: Path, name: str) -> str:
+    """Why no worker can be started in it, if so."""
+    python = state / HOME / name / "bin" / "python"
+    if not name or os.access(python, os.X_OK):
+        return ""
+    found = read(state, name)
+    return f"the Python of its environment is gone: {python if found is None else found.interpreter.path}"
+
+
+def kept(state: Path, name: str, interpreter: Interpreter) -> Overlay:
+    """The packages of an environment for an app alone, if those can go on with this interpreter."""
+    found = read(state, name)
+    if found is None or found.interpreter.numbers[:2] != interpreter.numbers[:2]:
+        return Overlay()
+    return overlay(state, name)
+
+
+def missing(state: Path, name: str, present: str) -> list[str]:
+    """What the shared pool's environment `name` has beside the base and `present` has not, as `plain 1.0`."""
+    there = overlay(state, present).lock.versions
+    told = sorted(overlay(state, name).lock.versions.items())
+    return [f"{package} {version}" for package, version in told if there.get(package) != version]
+
+
+def size(folder: Path) -> int:
+    """How many bytes lie in a folder; a file of several names counts once."""
+    found: dict[tuple[int, int], int] = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                told = os.lstat(os.path.join(parent, name))
+                found[told.st_dev, told.st_ino] = told.st_size
+    return sum(found.values())
 
 
 def prune(state: Path, used: Collection[str], now: float | None = None) -> list[str]:

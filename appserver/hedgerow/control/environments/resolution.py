@@ -29,9 +29,12 @@ NOTHING = Overlay()
 
 @dataclass(frozen=True)
 class Conflict:
-    """Why these requirements cannot be met in the shared pool: `needs werkzeug<3, but the shared pool has …`."""
+    """Why these requirements cannot be met in the shared pool: `needs werkzeug<3, but the shared pool has …`. versions:
+    it has others, and that is all.
+    """
 
     sentence: str
+    versions: bool = False
 
 
 def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
@@ -48,14 +51,13 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
         files = _files(uv, [asked], place)
         if _is_met(uv, asked, files, running(), overlay, base.paths(), place):
             return overlay.lock
-        pins = place / "present.txt"
-        pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(present.items()) if version))
+        pins = _pins(present, place)
         links = base.stand_ins(place.parent, overlay)
         try:
             found = _compile(uv, [asked], [*files, "--constraints", pins, "--find-links", links], running(), place)
         except Refused as refused:
             alone = _alone(uv, asked, files, running(), place)
-            return Conflict(_difference(refused.text, alone, present))
+            return Conflict(_difference(refused.text, alone, present), versions=True)
         new = _checked(asked, _new(found, present, links), files)
     if brought := [package.name for package in new.packages if _is_within(asked.folder, package)]:
         return Conflict(f"brings {', '.join(brought)} in its own folder")
@@ -82,21 +84,46 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter, kept: Overlay = N
             ) from refused
 
 
-def together(uv: Uv, asked: Sequence[Requirements]) -> Lock | Conflict:
-    """The overlay for all these apps at once, each package as new as can be: it may replace what the base has, too."""
+def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None) -> Lock | Conflict:
+    """The overlay for all these apps at once, each package as new as can be: it may replace what the base has, too.
+
+    kept: what there is now. Then packages of the base stay in the version that apps see, and others as far as they can.
+    """
+    for one in asked:
+        if not fits(one, running()):
+            return Conflict(f"{one.app} needs Python {one.python}, but the shared pool runs on {running().version}")
     asked = [one for one in asked if one.file]
     if not asked:
         return Lock()
     with uv.workplace() as place:
         links = base.stand_ins(place.parent, NOTHING)
+        constraints: list[str | Path] = [] if kept is None else ["--constraints", _pins(_of_base(kept), place)]
+        preferred = NOTHING.lock if kept is None else kept.lock
         try:
             files = _files(uv, asked, place)
-            found = _compile(uv, asked, [*files, _engine(place), "--find-links", links], running(), place)
+            what: list[str | Path] = [*files, _engine(place), *constraints, "--find-links", links]
+            found = _compile(uv, asked, what, running(), place, preferred)
         except Refused as refused:
             if (machine := complaints.cause(refused.text)) is not None:
                 raise UserError(complaints.sentence(refused.text)) from machine
-            return Conflict(complaints.sentence(refused.text))
-        return _checked(asked[0], _new(found, base.versions(), links), files)
+            return Conflict(complaints.sentence(refused.text), versions=True)
+        new = _checked(asked[0], _new(found, base.versions(), links), files)
+    for one in asked:
+        if brought := [package.name for package in new.packages if _is_within(one.folder, package)]:
+            return Conflict(f"{one.app} brings {', '.join(brought)} in its own folder")
+    return new
+
+
+def _of_base(overlay: Overlay) -> dict[str, str]:
+    """The packages of the base, in the versions that apps see: some may be hidden."""
+    hidden = overlay.lock.versions
+    return {name: hidden.get(name, version) for name, version in base.versions().items()}
+
+
+def _pins(versions: Mapping[str, str], place: Path) -> Path:
+    path = place / "present.txt"
+    path.write_text("".join(f"{name}=={version}\n" for name, version in sorted(versions.items()) if version))
+    return path
 
 
 def _is_met(

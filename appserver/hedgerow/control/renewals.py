@@ -1,0 +1,164 @@
+"""Which environments are to be made anew, for which apps, and what follows from that: pure functions over the ledger.
+
+    ordered (`hedgerow env upgrade`)         each package as new as the apps allow
+    not current any more, at the start       as little changes as can be
+
+No files, no processes, no clock. How packages are found and tried is renewing.py's, when that happens upgrades.py's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import rounds
+from .entries import LIVE, RENEWAL, Deploy, State, Version
+from .orders import UPGRADE, Order
+from .placement import OWN, Placement
+from .rounds import Passed
+from .step import Outcome
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """One environment's. apps: all that run in it: those that share, or the one that is `own`; newest: its packages are
+    to be as new as can be; else they stay as far as they can.
+    """
+
+    apps: Mapping[str, Version]
+    own: bool = False
+    newest: bool = True
+
+    @property
+    def environment(self) -> str:
+        """What they run in now; '' for ours."""
+        return next((version.placement.environment for version in self.apps.values()), "")
+
+    @property
+    def who(self) -> str:
+        """In words."""
+        return next(iter(self.apps)) if self.own else "the shared pool"
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """What came of one. app: the one that is at fault, '' if none is; passing: it may be well another time."""
+
+    renewal: Renewal
+    outcome: Outcome
+    environment: str = ""
+    app: str = ""
+    passing: bool = False
+    began: float = 0.0
+
+    @property
+    def changes(self) -> bool:
+        return self.outcome.ok and self.environment != self.renewal.environment
+
+
+def in_use(state: State) -> set[str]:
+    """The environments that something that is wanted runs in."""
+    return {version.placement.environment for version in rounds.wanted(state).values()} - {""}
+
+
+def of_order(state: State, order: Order) -> Renewal | None:
+    """What is ordered; None if nothing runs that it could be about."""
+    if order.app and not state.app(order.app).release:
+        return None
+    if order.app and state.app(order.app).placement.is_own:
+        return _own(state, order.app)
+    return _shared(state)
+
+
+def of_stale(state: State, stale: Collection[str]) -> list[Renewal]:
+    """What is to be done about environments that are not current."""
+    own = [name for name, app in state.apps.items() if app.release and app.placement.is_own]
+    found = [_own(state, name) for name in sorted(own)]
+    if shared := _shared(state):
+        found.insert(0, shared)
+    return [dataclasses.replace(one, newest=False) for one in found if one.environment in stale]
+
+
+def _own(state: State, name: str) -> Renewal:
+    return Renewal({name: state.app(name).version}, own=True)
+
+
+def _shared(state: State) -> Renewal | None:
+    sharing = {name: of for name, of in sorted(rounds.wanted(state).items()) if not of.placement.is_own}
+    return Renewal(sharing) if sharing else None
+
+
+def may_begin(state: State, renewal: Renewal, waiting: Collection[str]) -> bool:
+    """Whether nothing is under way that would change what it is about. waiting: the apps that wait for a round."""
+    return state.round is None and not waiting and bool(renewal.apps)
+
+
+def holds(state: State, renewal: Renewal, waiting: Collection[str]) -> bool:
+    """Whether what has been tried is still what runs."""
+    present = _own(state, next(iter(renewal.apps))) if renewal.own else _shared(state)
+    return present is not None and present.apps == renewal.apps and not set(waiting) & set(renewal.apps)
+
+
+def passed(renewed: Renewed) -> list[Passed]:
+    """What waits for a round then."""
+    return [
+        Passed(name, _deploy(renewed, version), beneath=renewed.renewal.environment, replaces=True)
+        for name, version in renewed.renewal.apps.items()
+    ]
+
+
+def failed(state: State, renewed: Renewed) -> State:
+    """Nothing changes. It is told of the app that is at fault; if none is, of all of them."""
+    told = renewed.outcome
+    for name in [renewed.app] if renewed.app else sorted(renewed.renewal.apps):
+        deploy = _deploy(renewed, state.app(name).version)
+        deploy = dataclasses.replace(deploy, step=told.step, reason=told.reason, traceback=told.traceback)
+        state = rounds.turn_down(state, name, deploy)
+    return state
+
+
+def _deploy(renewed: Renewed, version: Version) -> Deploy:
+    placement: Placement = version.placement
+    if renewed.outcome.ok:
+        placement = dataclasses.replace(placement, environment=renewed.environment)
+    told = renewed.outcome
+    return Deploy(version.release, cause=RENEWAL, began=renewed.began, steps=told.seconds, placement=placement)
+
+
+def answer(state: State, order: Order) -> Order | None:
+    """The order with its answer, if the ledger tells what became of it; else None."""
+    if order.what != UPGRADE or not order.accepted:
+        return None
+    about = of_order(state, order)
+    names = about.apps if about else ()
+    done = [(name, one) for name in names for one in state.app(name).deploys if _is_since(one, order)]
+    if not done or any(not one.outcome for _, one in done):
+        return None
+    for name, one in done:
+        if one.outcome != LIVE:
+            return order.answered(False, f"{name}: {one.outcome} at {one.step}: {one.reason}")
+    return order.answered(True, f"{told(sorted({name for name, _ in done}))} with other packages now")
+
+
+def _is_since(deploy: Deploy, order: Order) -> bool:
+    return deploy.cause == RENEWAL and deploy.number > order.accepted
+
+
+def told(names: Sequence[str]) -> str:
+    """Apps, as the subject of a sentence."""
+    return f"{names[0]} runs" if len(names) == 1 else f"{len(names)} apps run"
+
+
+def concerned(state: State, renewal: Renewal, orders: Iterable[Order]) -> list[Order]:
+    """The open orders that it answers."""
+    found = [(order, of_order(state, order)) for order in orders if order.what == UPGRADE and order.accepted]
+    return [order for order, about in found if about is not None and about.apps.keys() == renewal.apps.keys()]
+
+
+def back(placement: Placement, release: str, app: str, lacks: Sequence[str]) -> Placement:
+    """Where a release runs that is gone back to. lacks: what the shared pool had when it was live, and has no more."""
+    if placement.is_own or not lacks:
+        return placement
+    reason = f"{app}: {release} was live with {', '.join(lacks)}, which the shared pool has no more"
+    return dataclasses.replace(placement, pool=OWN, cause="requirements", reason=reason)
