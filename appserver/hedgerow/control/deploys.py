@@ -232,7 +232,7 @@ class Deploys:
             self._fail(attempt.after(Outcome("mount", taken)))
         else:
             self._log("info", f"{name}: the release {attempt.release} may be served", app=name)
-            passed = Passed(name, attempt.deploy(), beneath=attempt.beneath)
+            passed = Passed(name, attempt.deploy(), beneath=attempt.beneath, known=attempt.known)
             self._candidates.wait(passed, attempt.fingerprint)
 
     def _conflict(self, name: str, release: str) -> str:

@@ -21,7 +21,8 @@ from .placement import Placement
 ROLLING, REVERTING = "rolling", "reverting"
 
 Releases = Mapping[str, str]
-NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves
+LOADING = "not ready"  # instead of the release of an app whose pool serves nothing just now
+NOT_READY: Releases = {"": LOADING}  # instead of what an address serves
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Passed:
     deploy: Deploy
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
     beneath: str = ""  # the shared pool's environment when it was tried
+    known: str = ""  # the mark of what was known then; more may be known by now
 
 
 def wanted(state: State) -> dict[str, Version]:
@@ -69,9 +71,11 @@ def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused, again=again))
 
 
-def stay(state: State, app: str, deploy: Deploy | None = None) -> State:
-    """An app is not moved. deploy: the one that came to nothing, if it failed."""
-    known = dataclasses.replace(state.app(app), placed=state.app(app).known.mark)
+def stay(state: State, app: str, placed: str, deploy: Deploy | None = None) -> State:
+    """An app is not moved. placed: the mark of what was known of it; deploy: the one that came to nothing, if it
+    failed.
+    """
+    known = dataclasses.replace(state.app(app), placed=placed)
     if deploy is None:
         return state.with_app(app, known)
     failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
@@ -125,7 +129,7 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
         deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
         refused = known.refused if one.deploy.cause == MOVE else one.refused
         changed = {"release": new.release, "placement": new.placement, "refused": refused, "again": 0.0}
-        changed["placed"] = "" if one.deploy.cause == ROLLBACK else known.known.mark  # then it runs as it did
+        changed["placed"] = one.known  # of a rollback nothing: it runs as it did then
         state = state.with_app(one.app, known.with_deploy(deploy, **changed))
     for name, app in state.apps.items():  # the others of the shared pool go with it
         if app.release and app.placement != _in(environment, app.placement):
@@ -161,10 +165,16 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
         for view in views:
             if view.rejected == new:
                 return _revert(state, state.round, view, again)
-    late = [runs for view in views for runs in view.runs if runs != new]
+    late = [runs for view in views for runs in view.runs if _of(state.round, runs, new) != new]
     if overdue:
-        late = [] if state.round.state == REVERTING else [runs for runs in late if runs != NOT_READY]
+        late = [] if state.round.state == REVERTING else [runs for runs in late if LOADING not in runs.values()]
     return None if late or not views else _end(state, state.round)
+
+
+def _of(round: Round, runs: Releases, new: Releases) -> Releases:
+    """What an address runs, as far as the round is about it: another app's pool may load for reasons of its own."""
+    late = [name for name, one in runs.items() if one == LOADING and name not in round.changes and name in new]
+    return {**runs, **{name: new[name] for name in late}}
 
 
 def _revert(state: State, round: Round, view: ReplicaView, again: float) -> State:
