@@ -36,7 +36,8 @@ class Attempt:
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
     passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool;
-    beneath: the environment of the shared pool then; replaces: that would have other packages with it.
+    beneath: the environment of the shared pool then; replaces: that would have other packages with it; known: the mark
+    of what was known of where it should run.
     """
 
     app: str
@@ -54,6 +55,7 @@ class Attempt:
     moves: bool = False
     beneath: str = ""
     replaces: bool = False
+    known: str = ""
 
     def deploy(self) -> Deploy:
         """As the ledger tells it."""
@@ -125,13 +127,13 @@ class Attempts:
         shared pool.
         """
         running = self._running[app] = Running(fingerprint)
-        attempt = Attempt(app, fingerprint, time.time(), beneath=beside.environment)
+        attempt = Attempt(app, fingerprint, time.time(), beneath=beside.environment, known=known.mark)
         running.future = self._pool.submit(self._make, attempt, tried, running, known, beside)
 
     def move(self, app: str, release: str, known: Known, beside: Beside) -> None:
         """The trial of a release that is there, in the pool that is decided by what is known."""
         running = self._running[app] = Running("", release)
-        attempt = Attempt(app, "", time.time(), release, moves=True, beneath=beside.environment)
+        attempt = Attempt(app, "", time.time(), release, moves=True, beneath=beside.environment, known=known.mark)
         running.future = self._pool.submit(self._try, attempt, known, beside)
 
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:

@@ -239,7 +239,9 @@ class Deploys:
         else:
             why = f", in a pool of its own: {attempt.placement.reason}" if attempt.placement.is_own else ""
             self._log("info", f"{name}: the release {attempt.release} may be served{why}", app=name)
-            passed = Passed(name, attempt.deploy(), beneath=attempt.beneath, replaces=attempt.replaces)
+            passed = Passed(
+                name, attempt.deploy(), beneath=attempt.beneath, replaces=attempt.replaces, known=attempt.known
+            )
             self._candidates.wait(passed, attempt.fingerprint)
 
     def _conflict(self, name: str, release: str) -> str:

@@ -108,8 +108,7 @@ class Desk:
         if order.what == ROLLBACK:
             return self._roll_back(order, state)
         if order.what == orders.POOL:
-            is_so = order.pool in (AUTO, app.placement.pool)
-            return None if app.is_unplaced else order.answered(is_so, orders.where(name, app))
+            return None if app.is_unplaced else order.answered(orders.has(order, app), orders.where(name, app))
         if here.lacks(name):
             return order.answered(False, f"{name}: its folder is gone")
         if here.moves(name) and time.time() - order.given > STILL_S:

@@ -55,11 +55,12 @@ class Moves:
             return state  # another one is served by now, and was placed with what is known
         if not attempt.outcome.ok:
             self._log("error", f"{name} stays where it is: {deploy.reason}", app=name, traceback=deploy.traceback)
-            return rounds.stay(state, name, deploy)
+            return rounds.stay(state, name, attempt.known, deploy)
         if deploy.version.key == app.version.key:
-            state = rounds.stay(state, name)
+            state = rounds.stay(state, name, attempt.known)
             return state.with_app(name, dataclasses.replace(state.app(name), placement=deploy.placement))
-        self._candidates.wait(Passed(name, deploy, beneath=attempt.beneath, replaces=attempt.replaces))
+        passed = Passed(name, deploy, beneath=attempt.beneath, replaces=attempt.replaces, known=attempt.known)
+        self._candidates.wait(passed)
         return state
 
     def _news(self, state: State) -> dict[str, Finding]:

@@ -12,6 +12,8 @@ from .plan import SLOTS, Plan, PlanError, importing_file, plan_path, read_plan, 
 from .policy import AddressView, SlotView
 from .supervisor import ProcessInfo
 
+SILENT_S = 0.2  # for one that did not answer the last time
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -28,6 +30,7 @@ class Observer:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._since: dict[tuple[str, str], tuple[object, float]] = {}
+        self._silent: set[Path] = set()
 
     def look(self, address: str, processes: dict[str, ProcessInfo]) -> Seen:
         """What the address does now."""
@@ -36,12 +39,24 @@ class Observer:
         slots: dict[str, SlotView] = {}
         for slot in SLOTS:
             info = processes.get(f"{address}:{slot}")
-            told = client.status(slot_socket(self._run, address, slot)) if info and info.pid else None
+            told = self._asked(slot_socket(self._run, address, slot)) if info and info.pid else None
             if info and told and told.get("pid") == info.pid:
                 workers[slot] = told
             slots[slot] = self._slot(plan, slot, info, workers.get(slot))
         keeper = processes.get(f"{address}:c")
         return Seen(AddressView(address, bool(keeper and keeper.is_alive), plan.active, slots), plan, workers)
+
+    def _asked(self, path: Path) -> dict[str, Any] | None:
+        """What a worker tells. One that was silent is not waited for so long the next time: several that are busy must
+        not keep us from the others, and from our lease.
+        """
+        silent = path in self._silent
+        told = client.status(path, SILENT_S if silent else client.SHORT_S)
+        if told is not None:
+            self._silent.discard(path)
+        elif path.exists():
+            self._silent.add(path)
+        return told
 
     def plan(self, address: str) -> Plan:
         """The plan on disk; an empty one if it is missing or broken: then all is made anew."""

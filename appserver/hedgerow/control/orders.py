@@ -16,7 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .entries import LIVE, ROLLBACK, AppState
+from .entries import LIVE, MOVE, ROLLBACK, AppState
+from .placement import AUTO
 from .plan import write_json
 
 DEPLOY, POOL, UPGRADE = "deploy", "pool", "upgrade"
@@ -98,6 +99,11 @@ class Orders:
         return self._folder / f"{number}.json"
 
 
+def has(order: Order, app: AppState) -> bool:
+    """Whether an app runs where the order wants it."""
+    return order.pool in (AUTO, app.placement.pool)
+
+
 def where(name: str, app: AppState) -> str:
     """In one sentence, where an app runs."""
     placement = app.placement
@@ -113,8 +119,11 @@ def outcome(order: Order, app: AppState) -> Order | None:
             continue
         if order.what == ROLLBACK and (deploy.cause, deploy.release) != (ROLLBACK, order.release):
             continue
-        if order.what == POOL and deploy.outcome == LIVE:
-            return order.answered(True, where(order.app, app))
+        if order.what == POOL:
+            if app.is_unplaced or deploy.cause != MOVE:
+                continue  # another order's, which was under way, or of the folder
+            if deploy.outcome == LIVE:
+                return order.answered(has(order, app), where(order.app, app))
         if deploy.outcome == LIVE:
             return order.answered(True, f"{order.app}: {deploy.release} is live")
         return order.answered(False, f"{order.app}: {deploy.outcome} at {deploy.step}: {deploy.reason}")

@@ -24,7 +24,7 @@ from .entries import key
 from .placement import BESIDE_OTHERS, GREENLETS, OWN, SHARED, STRICT, Placement
 from .plan import Content, Forward, pool_link, pool_listener
 from .policy import Action, AddressView, Drain, Remove, Stop
-from .rounds import NOT_READY, Releases
+from .rounds import LOADING, NOT_READY, Releases
 
 # p: of an app; r: of one that brings its server, which is found by another way; s: the shared pool behind a gateway.
 MIXED = "mixed"  # the processes of a pool serve different releases
@@ -145,12 +145,22 @@ def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:
     found = _loaded(content)
     for pool in sent_to(content):
         served = pools[pool].served if pool in pools else None
-        if served is None:
-            return NOT_READY
-        for name, one in _loaded(served).items():
+        for name, one in (_loaded(served) if served else dict.fromkeys(_asked_of(pool, content), LOADING)).items():
             if name in content.forwards:
-                found[name] = one if found.get(name, one) == one else MIXED
+                found[name] = _both(found.get(name, one), one)
     return found
+
+
+def _both(one: str, other: str) -> str:
+    if LOADING in (one, other):
+        return LOADING
+    return one if one == other else MIXED
+
+
+def _asked_of(pool: str, content: Content) -> list[str]:
+    """The apps for which a worker with this content sends to a pool."""
+    sent = content.forwards.items()
+    return [name for name, forward in sent if any(Path(socket).stem == pool for socket in forward.sockets)]
 
 
 def _loaded(content: Content) -> dict[str, str]:
@@ -168,15 +178,25 @@ def sent_to(content: Content) -> set[str]:
     return {Path(socket).stem for forward in content.forwards.values() for socket in forward.sockets}
 
 
-def serve(content: Content, pools: Mapping[str, AddressView]) -> bool:
-    """Whether all pools that this content sends to serve what it sends."""
+def serve(content: Content, pools: Mapping[str, AddressView], addresses: Iterable[AddressView] = ()) -> bool:
+    """Whether all pools serve what this content sends to them and some address does not yet: one that all send to is
+    no better served if they wait for it, and may be busy, or loading, for long.
+    """
+    present = [view.current.content for view in addresses]
     for name, forward in content.forwards.items():
+        if present and all(one and _is_sent(name, forward, one) for one in present):
+            continue
         for socket in forward.sockets:
             view = pools.get(Path(socket).stem)
             served = view.served if view else None
             if served is None or name not in served.apps:
                 return False
     return True
+
+
+def _is_sent(name: str, forward: Forward, content: Content) -> bool:
+    known = content.forwards.get(name)
+    return known is not None and known.sockets == forward.sockets
 
 
 def _contents(addresses: Iterable[AddressView]) -> list[Content]:

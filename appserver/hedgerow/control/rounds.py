@@ -21,7 +21,8 @@ from .placement import Placement
 ROLLING, REVERTING = "rolling", "reverting"
 
 Releases = Mapping[str, str]
-NOT_READY: Releases = {"": "not ready"}  # instead of what an address serves
+LOADING = "not ready"  # instead of the release of an app whose pool serves nothing just now
+NOT_READY: Releases = {"": LOADING}  # instead of what an address serves
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Passed:
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
     beneath: str = ""  # the shared pool's environment when it was tried
     replaces: bool = False  # that one's packages: what was tried with them has not been tried with these
+    known: str = ""  # the mark of what was known then; more may be known by now
 
 
 def wanted(state: State) -> dict[str, Version]:
@@ -70,9 +72,11 @@ def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused, again=again))
 
 
-def stay(state: State, app: str, deploy: Deploy | None = None) -> State:
-    """An app is not moved. deploy: the one that came to nothing, if it failed."""
-    state = state.with_app(app, dataclasses.replace(state.app(app), placed=state.app(app).known.mark))
+def stay(state: State, app: str, placed: str, deploy: Deploy | None = None) -> State:
+    """An app is not moved. placed: the mark of what was known of it; deploy: the one that came to nothing, if it
+    failed.
+    """
+    state = state.with_app(app, dataclasses.replace(state.app(app), placed=placed))
     return state if deploy is None else turn_down(state, app, deploy)
 
 
@@ -145,7 +149,7 @@ def _changed(known: AppState, one: Passed) -> dict[str, object]:
     new, cause = one.deploy.version, one.deploy.cause
     content = (known.refused, known.again) if cause in SAME_RELEASE else (one.refused, 0.0)
     # After a rollback it runs as it did; a renewal lets it run where it does.
-    placed = {ROLLBACK: "", RENEWAL: known.placed}.get(cause, known.known.mark)
+    placed = {ROLLBACK: "", RENEWAL: known.placed}.get(cause, one.known)
     changed = {"release": new.release, "placement": new.placement, "placed": placed}
     return changed | dict(zip(("refused", "again"), content, strict=True))
 
@@ -174,10 +178,16 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
         for view in views:
             if view.rejected == new:
                 return _revert(state, state.round, view, again)
-    late = [runs for view in views for runs in view.runs if runs != new]
+    late = [runs for view in views for runs in view.runs if _of(state.round, runs, new) != new]
     if overdue:
-        late = [] if state.round.state == REVERTING else [runs for runs in late if runs != NOT_READY]
+        late = [] if state.round.state == REVERTING else [runs for runs in late if LOADING not in runs.values()]
     return None if late or not views else _end(state, state.round)
+
+
+def _of(round: Round, runs: Releases, new: Releases) -> Releases:
+    """What an address runs, as far as the round is about it: another app's pool may load for reasons of its own."""
+    late = [name for name, one in runs.items() if one == LOADING and name not in round.changes and name in new]
+    return {**runs, **{name: new[name] for name in late}}
 
 
 def _revert(state: State, round: Round, view: ReplicaView, again: float) -> State:

@@ -2,7 +2,7 @@
 
 Each group gets on by policy.py; here is what they have to do with each other:
 
-    addresses      take turns; who serves is not swapped to content whose pools do not serve it yet
+    addresses      take turns; who serves is not swapped to content with new pools that do not serve it yet
     own pools      each by itself; one that is wanted is added; one that nobody sends to any more is ended
     shared pool    behind a gateway it is groups of its own, which take turns, and keep what is still sent to them
     idle pools     one that nobody has asked for long is put to sleep: its keeper holds the socket; who asks wakes it
@@ -39,7 +39,7 @@ def decide(seen: Situation) -> list[Action]:
     """What to do now."""
     if seen.wanted is None or seen.content is None:
         return policy.decide(policy.Observation(tuple(seen.addresses), None))
-    held = not pools.serve(seen.content, seen.pools)
+    held = not pools.serve(seen.content, seen.pools, seen.addresses)
     actions = _lane(seen, seen.addresses, seen.content, held)
     wanted = pools.of_pools(seen.wanted)
     if seen.gateway and (shared := pools.of_shared(seen.wanted)).apps:

@@ -533,3 +533,23 @@ def test_the_trial_of_an_app_does_not_meet_its_neighbours(here: Replica) -> None
     (here.apps / "site").mkdir()
     (here.apps / "site" / "app.toml").write_text('[deploy]\nwarmup = "/api/health"\n')
     assert here.serve("site", APP % "s")
+
+
+def test_an_order_for_a_pool_during_the_trial_of_another_one_counts(here: Replica) -> None:
+    here.serve("blog", "import time\ntime.sleep(0.7)\n" + APP % "1")
+    earlier = here.orders.give("pool", "blog", pool="own")
+    here.until(lambda: here.is_tried("blog"), "it is tried where it was ordered to")
+    later = here.orders.give("pool", "blog", pool="shared")
+    assert here.answer(later).done, here.answer(later)
+    assert here.answer(earlier).done is False, "it says that another order was faster"
+    assert (here.app("blog").wish, here.app("blog").placement.pool) == ("shared", "shared")
+
+
+def test_an_order_for_a_pool_during_the_trial_of_a_release_counts(here: Replica) -> None:
+    here.serve("blog", APP % "1")
+    here.drop("blog", "import time\ntime.sleep(0.7)\n" + APP % "2")
+    here.until(lambda: here.is_tried("blog"), "the next release is tried")
+    order = here.orders.give("pool", "blog", pool="own")
+    assert here.answer(order).done, here.answer(order)
+    assert here.app("blog").placement.pool == "own"
+    assert here.app("blog").deploys[0].cause == "pool"

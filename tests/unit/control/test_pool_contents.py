@@ -12,7 +12,7 @@ from hedgerow.control.placement import OWN, THREADS, Placement
 from hedgerow.control.plan import Content, Forward
 from hedgerow.control.policy import AddressView, Drain, Remove, SlotView, Stop
 from hedgerow.control.pools import App, Wanted, name_of
-from hedgerow.control.rounds import NOT_READY
+from hedgerow.control.rounds import LOADING, NOT_READY
 from hedgerow.hosting.mounts import Mount
 
 RUN = Path("/run/hedgerow")
@@ -61,8 +61,9 @@ def test_an_address_runs_what_it_loads_and_what_its_pools_do() -> None:
     address = group("8001", pools.of_addresses(WANTED, RUN))
     assert pools.runs(address, own()) == WANTED.keys
     assert WANTED.keys == {"blog": "b1", "shop": "s1@own/greenlets/", "asy": "a1@own/threads/e0"}
-    assert pools.runs(address, own(ready=False)) == NOT_READY
-    assert pools.runs(address, {}) == NOT_READY
+    late = {"blog": "b1", "shop": LOADING, "asy": LOADING}
+    assert pools.runs(address, own(ready=False)) == late
+    assert pools.runs(address, {}) == late
     assert pools.runs(group("8001", pools.of_addresses(WANTED, RUN), ready=False), own()) == NOT_READY
 
 
@@ -113,7 +114,7 @@ def test_behind_a_gateway_the_shared_pool_is_groups_of_its_own() -> None:
     assert pools.serve(content, views)
     newer = dataclasses.replace(shared, apps={"blog": "/s/releases/blog/b2/blog"})
     assert pools.runs(address, views | {"s1": group("s1", newer)})["blog"] == pools.MIXED
-    assert pools.runs(address, views | {"s1": group("s1", newer, ready=False)}) == NOT_READY
+    assert pools.runs(address, views | {"s1": group("s1", newer, ready=False)})["blog"] == LOADING
     assert pools.in_use([address]) == {*own(), *GATEWAY}
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from hedgerow.control.entries import AppState, Deploy, State
-from hedgerow.control.rounds import NOT_READY, Passed, ReplicaView, advance, begin, fail, goal
+from hedgerow.control.rounds import LOADING, NOT_READY, Passed, ReplicaView, advance, begin, fail, goal
 
 BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})
 
@@ -106,6 +106,17 @@ def test_a_round_does_not_wait_for_ever() -> None:
     given_up = advance(turned, stuck, overdue=True)
     assert given_up is not None
     assert given_up.round is None
+
+
+def test_a_round_does_not_wait_for_the_pool_of_another_app() -> None:
+    state = rolling(blog="b2")
+    busy = {**runs(state), "shop": LOADING}
+    ended = advance(state, [ReplicaView("r1", (busy,))])
+    assert ended is not None
+    assert ended.round is None
+    assert advance(state, [ReplicaView("r1", ({**busy, "blog": LOADING},))]) is None, "its own it does wait for"
+    assert advance(state, [ReplicaView("r1", ({**busy, "blog": "b1"},))]) is None
+    assert advance(state, [ReplicaView("r1", ({**busy, "gone": LOADING},))]) is None, "one that is wanted no more"
 
 
 def test_an_old_rejection_does_not_turn_a_later_round_back() -> None:

@@ -33,7 +33,8 @@ def test_a_move_is_a_round_in_which_the_release_stays() -> None:
 
 def test_a_move_that_is_turned_back_refuses_no_content() -> None:
     blog = AppState("b1", found=FOUND, refused="b2")
-    state = begin(State(9, apps={"blog": blog}), [Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE))])
+    move = Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE), known=blog.known.mark)
+    state = begin(State(9, apps={"blog": blog}), [move])
     turned = advance(state, [ReplicaView("r1", rejected=goal(state), blamed="blog", reason="it does not load")])
     assert turned is not None
     back = turned.apps["blog"]
@@ -46,10 +47,12 @@ def test_what_is_known_is_placed_once() -> None:
     blog = AppState("b1", found=FOUND)
     assert blog.is_unplaced
     state = State(9, apps={"blog": blog})
-    assert not stay(state, "blog").apps["blog"].is_unplaced
-    failed = stay(state, "blog", Deploy("b1", step="load", reason="it does not load")).apps["blog"]
+    mark = blog.known.mark
+    assert not stay(state, "blog", mark).apps["blog"].is_unplaced
+    assert stay(state, "blog", "").apps["blog"].is_unplaced, "more is known by now"
+    failed = stay(state, "blog", mark, Deploy("b1", step="load", reason="it does not load")).apps["blog"]
     assert (failed.is_unplaced, failed.deploys[0].outcome, failed.refused) == (False, "failed", "")
-    moved = begin(state, [Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE))]).apps["blog"]
+    moved = begin(state, [Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE), known=mark)]).apps["blog"]
     assert not moved.is_unplaced
     assert not AppState("b1").is_unplaced
     assert not AppState(found=FOUND).is_unplaced, "nothing of it is served"

@@ -48,6 +48,14 @@ def test_a_move_adds_the_pool_first_and_swaps_the_addresses_when_it_serves() -> 
     assert done(APART, APART, group(POOL, own)) == []
 
 
+def test_who_sends_to_a_pool_that_is_busy_or_loads_again_is_swapped_for_a_neighbour() -> None:
+    own = pools.of_pools(APART)[POOL]
+    newer = Wanted({**APART.apps, "blog": App("/s/releases/blog/b2/blog", BLOG.mount)})
+    start = Start("8001", "b", pools.of_addresses(newer, RUN))
+    assert start in done(newer, APART, group(POOL, own, "loading"))
+    assert done(newer, SHARING, group(POOL, own, "loading")) == [], "one that is new has to serve first"
+
+
 def test_a_move_back_ends_the_pool_when_nobody_sends_to_it() -> None:
     own = pools.of_pools(APART)[POOL]
     assert done(SHARING, APART, group(POOL, own)) == [Start("8001", "b", pools.of_addresses(SHARING, RUN))]

@@ -1,0 +1,112 @@
+"""What goes wrong in one app's own pool is felt by nobody else; in a real stack, under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from control_support import Load, Stack, drop, get, stack, until
+
+from hedgerow.control.observe import SILENT_S, Observer
+from hedgerow.control.plan import slot_socket
+from hedgerow.control.supervisor import ProcessInfo
+
+APP = """
+import os
+def application(environ, start_response):
+    text = f"%s {os.getpid()}"
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))])
+    return [text.encode()]
+"""
+SERVER = """
+import http.server, socket, socketserver, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"server")
+    do_POST = do_GET
+    def log_message(self, *words):
+        pass
+class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    def get_request(self):
+        return self.socket.accept()[0], ("unix", 0)
+server = Server(("", 0), Handler, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(sys.argv[1]))
+server.serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Stack]:
+    with stack(workers=2) as made:
+        drop(made.apps, "shop", APP % "one")
+        drop(made.apps, "blog", 'pool = "own"\n', "app.toml")
+        drop(made.apps, "blog", APP % "blog")
+        made.up()
+        until(lambda: get(made.port, "/blog/")[0] == 200, 20, "the pool serves")
+        yield made
+
+
+def pools(here: Stack) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = here.status()["replicas"][0]["pools"]
+    return found
+
+
+def test_a_worker_of_a_pool_that_does_not_react_keeps_no_neighbour_from_its_deploy(here: Stack) -> None:
+    pid = int(get(here.port, "/blog/")[1].split()[1])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        load = Load(here.port, "/shop/")
+        with load.running(2):
+            drop(here.apps, "shop", APP % "two")
+            until(lambda: get(here.port, "/shop/")[1].startswith(b"two"), 20, "the neighbour's next release serves")
+            until(lambda: here.run("deploys", "shop").stdout.count(" live ") == 2, 20, "its round ends")
+        assert load.failed == []
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: get(here.port, "/blog/")[0] == 200, 20, "it serves again")
+
+
+def test_an_app_in_its_own_pool_becomes_a_server_of_its_own_and_back(here: Stack) -> None:
+    drop(here.apps, "blog", SERVER, "server.py")
+    load = Load(here.port, "/blog/")
+    with load.running():
+        drop(here.apps, "blog", 'run = "python3 server.py {fd}"\n', "app.toml")
+        until(lambda: get(here.port, "/blog/")[1] == b"server", 20, "the server has taken over")
+        until(lambda: len(pools(here)) == 1, 30, "the workers' pool has gone")
+        drop(here.apps, "blog", 'pool = "own"\n', "app.toml")
+        until(lambda: get(here.port, "/blog/")[1].startswith(b"blog"), 20, "the workers have taken over")
+        until(lambda: len(pools(here)) == 1, 30, "the server's pool has gone")
+    assert load.failed == []
+    print(f"{load.count} requests, 0 failed")
+
+
+def test_who_is_silent_is_not_waited_for_again_and_again(here: Stack) -> None:
+    """Or some workers that are busy would keep the deployer from all others."""
+    [pool] = pools(here)
+    pid, name = pool["slots"][pool["active"]]["pid"], pool["address"]
+    run, slot = Path(here.environ["HEDGEROW_RUN"]), pool["active"]
+    processes = {f"{name}:{slot}": ProcessInfo(f"{name}:{slot}", "RUNNING", pid, 0.0, 0, "")}
+    observer = Observer(run)
+    assert observer.look(name, processes).view.current.ready
+    assert slot_socket(run, name, slot).exists()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert not observer.look(name, processes).view.current.ready
+        assert timed(lambda: observer.look(name, processes)) < SILENT_S + 0.5
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: observer.look(name, processes).view.current.ready, 10, "it is heard again")
+    until(lambda: observer._silent == set(), 1, "and waited for again")
+
+
+def timed(what: Any) -> float:
+    return until(lambda: what() or True, 10, "it comes back")
