@@ -233,15 +233,18 @@ def _cold(view: AddressView, seen: Observation, wanted: Content) -> list[Action]
 
 
 def _single(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
-    """One slot runs: steady, or stale. One that is still loading for the first time is left alone."""
+    """One slot runs: steady, or stale. One that is still loading for the first time is left alone; one that goes (its
+    pool was to sleep) is followed at once.
+    """
     current, other = view.current, view.other
     if other.stuck and other.content == wanted:
         return [_blame(view, other)]
     if current.stuck and current.content == wanted:
         return [Blame(view.address, view.active, current.importing)]
-    if wanted in (current.content, seen.rejected):
+    if wanted == seen.rejected or (wanted == current.content and not current.going):
         return []
-    if (current.ready and seen.held) or (not current.ready and not current.failing and current.still_s < SWAP_LIMIT_S):
+    loading = not (current.ready or current.going or current.failing) and current.still_s < SWAP_LIMIT_S
+    if loading or (current.ready and seen.held):
         return []
     return [Start(view.address, other_slot(view.active), wanted)]
 

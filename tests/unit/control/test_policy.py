@@ -65,6 +65,7 @@ TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
     ("steady", ready(1), stopped(), "single", []),
     ("steady, still loading", loading(1), stopped(), "single", []),
     ("steady, crashing", loading(1, failing=True), stopped(), "single", []),
+    ("going, and asked again", going(1, NEW), stopped(), "single", [Start("1", "b", NEW)]),
     ("stale", ready(1, OLD), stopped(), "single", [Start("1", "b", NEW)]),
     ("stale, still loading", loading(1, OLD), stopped(), "single", []),
     ("stale, crashing", loading(1, OLD, failing=True), stopped(), "single", [Start("1", "b", NEW)]),
