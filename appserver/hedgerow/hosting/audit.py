@@ -14,6 +14,7 @@ maintainers have said it; tests/live/test_patch_audit.py shows it of the former.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -121,13 +122,14 @@ def audit(modules: Iterable[str]) -> list[Note]:
     return sorted(told.values(), key=lambda note: note.verdict != THREADS)
 
 
-def asynchronous(modules: Iterable[ModuleType]) -> Note | None:
-    """What the code of an app's own modules tells: the first that defines coroutines, or runs some."""
-    for module in modules:
+def asynchronous(folder: Path, modules: Iterable[ModuleType] | None = None) -> Note | None:
+    """What the code of the app in `folder` tells: its first own module that defines coroutines, or runs some."""
+    for module in own_modules(folder, modules):
         code = _code(module)
         found = None if code is None else next(_asynchronous_names(code), None)
         if found is not None:
-            return Note(module.__name__, THREADS, f"has {found}, and one thread runs one event loop only")
+            shown = os.path.relpath(str(module.__file__), folder.parent)
+            return Note(shown, THREADS, f"has {found}, and one thread runs one event loop only")
     return None
 
 

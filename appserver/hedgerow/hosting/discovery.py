@@ -20,7 +20,7 @@ from .manifest import FILE_NAME, Manifest
 FILES = ("app.py", "wsgi.py", "main.py", "passenger_wsgi.py")
 FACTORY = "create_app"
 NAMES = ("application", "app", FACTORY)
-_PACKAGE = "__init__.py"
+_PACKAGE, _WSGI = "__init__.py", "wsgi.py"
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,15 @@ def find_entry(folder: Path, manifest: Manifest) -> Entry:
     packages = [path.name for path in discover(folder) if path.name != "tests" and _binds_a_name(path / _PACKAGE)]
     if len(packages) == 1 and not present:  # a project's folder: its package is inside
         return Entry(packages[0], NAMES, f"{packages[0]}/{_PACKAGE}")
+    projects = [path.name for path in discover(folder) if _binds_a_name(path / _WSGI)]
+    if len(projects) == 1 and not present and not packages:  # as Django makes it
+        return Entry(f"{projects[0]}.wsgi", NAMES, f"{projects[0]}/{_WSGI}")
     wanted = f"{', '.join(NAMES[:-1])} or {FACTORY}"
     if present:
         raise LoadError(f"{folder.name}: no {wanted} in {' or '.join(present)}")
     raise LoadError(
         f"{folder.name}: no entry; looked for {', '.join(FILES)} and {_PACKAGE} with {wanted}, "
-        f"for a single package with one of them, and for a key 'entry' in {FILE_NAME}"
+        f"for a single package with one of them or with {_WSGI}, and for a key 'entry' in {FILE_NAME}"
     )
 
 

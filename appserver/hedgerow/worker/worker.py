@@ -162,7 +162,7 @@ class Worker:
         return [
             Finding(BLOCKING, f"{app.name}: {f'{note.module} ' if note.module else 'it '}{note.sentence}")
             for app in apps
-            for note in (*filter(None, [audit.asynchronous(audit.own_modules(app.folder))]), *notes)
+            for note in (*filter(None, [audit.asynchronous(app.folder)]), *notes)
         ]
 
     def _look_around(self, router: Router) -> None:

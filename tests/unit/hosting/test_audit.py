@@ -84,8 +84,9 @@ def test_the_apps_own_code_tells_whether_it_is_asynchronous(
 ) -> None:
     app = load("coded", {"app.py": "import views\n" + PLAIN, "views.py": source})
     assert get(app) == "plain"
-    note = asynchronous(own_modules(app.folder))
+    note = asynchronous(app.folder)
     assert ("" if note is None else note.sentence.partition(",")[0]) == sentence
+    assert note is None or note.module == "coded/views.py"
 
 
 def test_libraries_in_an_apps_folder_are_not_its_own_code(
@@ -95,7 +96,8 @@ def test_libraries_in_an_apps_folder_are_not_its_own_code(
     monkeypatch.syspath_prepend(folder / "lib" / "site-packages")
     module = importlib.import_module("vendored_lib")
     assert own_modules(folder, [module]) == []
-    assert asynchronous([module]) is not None
+    assert asynchronous(folder, [module]) is None
+    assert asynchronous(folder / "lib" / "site-packages", [module]) is not None
     del sys.modules["vendored_lib"]
 
 
