@@ -66,6 +66,14 @@ def test_a_projects_folder_has_its_package_inside(make_app: MakeApp) -> None:
     assert entry == Entry("blog", ("application", "app", "create_app"), "blog/__init__.py")
 
 
+def test_a_django_project_has_its_entry_in_its_package(make_app: MakeApp) -> None:
+    files = {"manage.py": "", "site/__init__.py": "", "site/wsgi.py": APP, "blog/__init__.py": "", "blog/views.py": ""}
+    entry = find_entry(make_app("project", files), Manifest())
+    assert entry == Entry("site.wsgi", ("application", "app", "create_app"), "site/wsgi.py")
+    with pytest.raises(LoadError, match="no entry"):
+        find_entry(make_app("two", {**files, "blog/wsgi.py": APP}), Manifest())
+
+
 def test_of_two_packages_none_is_guessed(make_app: MakeApp) -> None:
     folder = make_app("project", dict.fromkeys(["blog/__init__.py", "shop/__init__.py"], "def create_app(): ..."))
     with pytest.raises(LoadError, match="no entry"):
@@ -97,7 +105,7 @@ def test_the_entry_that_the_manifest_names(make_app: MakeApp, text: str, wanted:
             {"readme.txt": ""},
             Manifest(),
             "blog: no entry; looked for app.py, wsgi.py, main.py, passenger_wsgi.py and __init__.py "
-            "with application, app or create_app, for a single package with one of them, "
+            "with application, app or create_app, for a single package with one of them or with wsgi.py, "
             "and for a key 'entry' in app.toml",
         ),
         (
