@@ -126,16 +126,17 @@ def test_other_protocols_go_through(here: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "reason"),
+    ("run", "reason", "said"),
     [
-        ("python3 -c 'print(\"so it is\"); raise SystemExit(4)'", "loading it ends the process (exit status 1)"),
-        ("no-such-command {fd}", "loading it ends the process (exit status 1)"),
+        ("python3 -c 'print(\"so it is\"); raise SystemExit(4)'", "loading it ends the process (exit status 4)", "so it is"),
+        ("no-such-command {fd}", "loading it ends the process (exit status 127)", "no-such-command: not found"),
     ],
 )
-def test_a_server_that_does_not_start_is_a_failed_deploy(here: Stack, run: str, reason: str) -> None:
+def test_a_server_that_does_not_start_is_a_failed_deploy(here: Stack, run: str, reason: str, said: str) -> None:
     add(here)
     here.up()
     add(here, run)
     until(lambda: told(here)["error"], 30, "it is refused")
     assert reason in told(here)["error"]
+    assert said in told(here)["traceback"]
     assert asked(here)["version"] == "one"

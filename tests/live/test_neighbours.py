@@ -111,6 +111,11 @@ def about(here: Stack, name: str) -> dict[str, Any]:
     return found
 
 
+def placed(here: Stack) -> dict[str, tuple[str, str, str]]:
+    found = {name: placement(here, name) for name in ALL}
+    return {name: (one.pool, one.reason, one.concurrency) for name, one in found.items()}
+
+
 def placement(here: Stack, name: str) -> Placement:
     return Ledger(here.state).read().app(name).placement
 
@@ -233,7 +238,7 @@ def test_a_websocket_through_the_front(here: Stack) -> None:
 
 def test_new_releases_of_all_under_use_and_nobody_loses_a_request(here: Stack) -> None:
     uses = {name: Use(here, name) for name in PAGES}
-    placed = {name: placement(here, name) for name in ALL}
+    before = placed(here)
     with contextlib.ExitStack() as running:
         for use in uses.values():
             running.enter_context(use.again(1))
@@ -246,5 +251,6 @@ def test_new_releases_of_all_under_use_and_nobody_loses_a_request(here: Stack) -
     print(f"\n{took:.1f} s; sessions: {({name: use.done for name, use in uses.items()})}")
     assert [wrong for use in uses.values() for wrong in use.wrong] == []
     assert all(use.done for use in uses.values())
-    assert {name: placement(here, name) for name in ALL} == placed
+    assert placed(here) == before
+    print(*(here.run("deploys", name).stdout for name in ALL))
     print(here.run("status").stdout)

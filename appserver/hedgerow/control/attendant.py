@@ -41,6 +41,7 @@ FD = 3  # as systemd gives it (sd_listen_fds)
 POLL_S = 0.05
 ASK_EVERY_S, ASK_FOR_S, SILENT_TIMES = 10.0, 5.0, 3
 END_S = 5.0  # for SIGTERM, before SIGKILL
+COPY_S = 1.0  # for its last words
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 
 
@@ -70,8 +71,8 @@ class Attendant:
             signal.signal(number, lambda *_: self.leave())
         try:
             self._start()
-            if not self._becomes_ready():
-                return 1
+            if (status := self._becomes_ready()) is not None:
+                return max(status, 1)
             importing.unlink(missing_ok=True)
             # Only now: whoever finds it finds a server that is ready.
             serve_status(slot_socket(self._settings.run, self._group, self._slot), self.status, self._hear)
@@ -156,19 +157,21 @@ class Attendant:
             pass_fds=given,
             process_group=0,
         )
-        threading.Thread(target=_copy, args=(self._server, self._app), name="output", daemon=True).start()
+        self._copier = threading.Thread(target=_copy, args=(self._server, self._app), name="output", daemon=True)
+        self._copier.start()
 
-    def _becomes_ready(self) -> bool:
-        """Whether it answers before it ends. How long that may take is for who started us to say."""
+    def _becomes_ready(self) -> int | None:
+        """Waits until it answers, or ends with this status. How long that may take is for who started us to say."""
         while self._end == float("inf"):
             if self._server is not None and (status := self._server.poll()) is not None:
                 log("error", f"{self._app}: run = {self._manifest.run!r} ends with {told(status)}", app=self._app)
-                return False
+                self._copier.join(COPY_S)
+                return status
             if self._answers():
                 self._take_over()
-                return True
+                break
             self._wake.wait(POLL_S)
-        return True
+        return None
 
     def _take_over(self) -> None:
         """From now on clients come here."""
@@ -204,8 +207,9 @@ class Attendant:
     def _answers(self) -> bool:
         """Whether it answers at all; what a release's first answer must be like is asked by its trial."""
         connection = client.UnixConnection(self._path, ASK_FOR_S)
+        headers = {"Host": self._mount.host or "localhost"} | client.prefix(self._mount.path)
         try:
-            connection.request("GET", self._manifest.deploy.warmup, headers={"Host": self._mount.host or "localhost"})
+            connection.request("GET", self._manifest.deploy.warmup, headers=headers)
             connection.getresponse()
         except (OSError, http.client.HTTPException):
             return False

@@ -47,6 +47,11 @@ def call(path: Path, method: str, target: str, timeout_s: float = SHORT_S) -> tu
         connection.close()
 
 
+def prefix(mount: str) -> dict[str, str]:
+    """The header by which a server of an app's own hears below which mount it is asked; '' for the root."""
+    return {"X-Forwarded-Prefix": mount} if mount else {}
+
+
 def is_ready(path: Path) -> bool:
     """Whether the worker behind this socket serves. A worker that loads has no socket yet."""
     try:

@@ -185,10 +185,11 @@ class _Trial:
     def _warm_up(self, worker: Child, clock: Clock, found: Mapping[str, Any]) -> None:
         target = found["mount"].rstrip("/") + self._deploy.warmup
         question = f"{self._app}: GET {target}"
-        if self._content.run:
-            target = self._deploy.warmup  # what is sent to it begins below the mount
+        below = ""
+        if self._content.run:  # what is sent to it begins below the mount
+            target, below = self._deploy.warmup, found["mount"].rstrip("/")
         path = pool_link(self._settings.run, ADDRESS) if self._content.run else self._settings.run / LISTENER
-        answer = _Asked(path, target, found["host"] or "localhost")
+        answer = _Asked(path, target, found["host"] or "localhost", below)
         try:
             while answer.is_alive():
                 clock.pause()
@@ -203,7 +204,7 @@ class _Trial:
         if answer.status >= 500 and answer.status != wanted:
             self._found = self._findings()
             self._end(worker)  # then all that it has logged is there
-            traceback = _traceback(worker.lines)
+            traceback = _traceback(worker.lines) or (_said(worker.lines) if self._content.run else "")
             more = SEE if traceback else ""
             raise StepFailed(f"{question} answered {answer.status}{more}", traceback)
         if wanted is not None and answer.status != wanted:
@@ -240,13 +241,13 @@ class _Trial:
 class _Asked(threading.Thread):
     """One GET, sent when made. In a thread of its own, so that no answer can keep who waits for it."""
 
-    def __init__(self, path: Path, target: str, host: str) -> None:
+    def __init__(self, path: Path, target: str, host: str, below: str) -> None:
         super().__init__(name="warm-up", daemon=True)  # when the worker ends, so does this
         self.status = 0
         self.broken = True
         self._path = path
         self._target = target
-        self._headers = {"Host": host, "Connection": "close", "User-Agent": "hedgerow-trial"}
+        self._headers = {"Host": host, "Connection": "close", "User-Agent": "hedgerow-trial"} | client.prefix(below)
         self.start()
 
     def run(self) -> None:
@@ -287,7 +288,12 @@ def _last_words(lines: list[str]) -> str:
     """What tells most of a process that has died: the stack that Python wrote, else what was logged, else the rest."""
     found = [line.text for line in _parsed(lines) if not line.fields]
     fatal = next((number for number, text in enumerate(found) if text.startswith("Fatal Python error")), None)
-    return "\n".join(found[fatal:] if fatal is not None else ()) or _traceback(lines) or "\n".join(found)
+    return "\n".join(found[fatal:] if fatal is not None else ()) or _traceback(lines) or "\n".join(found) or _said(lines)
+
+
+def _said(lines: list[str]) -> str:
+    """What the app has printed."""
+    return "\n".join(str(line.fields.get("message")) for line in _parsed(lines) if line.fields.get("kind") == "app")
 
 
 def _own(app: str, lines: list[str]) -> tuple[str, ...]:
