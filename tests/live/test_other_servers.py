@@ -5,6 +5,7 @@ used, brought anew under load, and started again when they are killed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -170,12 +171,14 @@ def here() -> Iterator[Stack]:
             (folder / file).write_text(text)
         made.up()
         for name in SERVERS:
-            try:
-                until(lambda name=name: get(made.port, f"/{name}/")[0] == 200, 90, f"{name} answers")  # type: ignore[misc]
-            except AssertionError:
-                print(made.run("status").stdout, made.run("logs", name).stdout)
-                raise
+            until(functools.partial(answers, made, name), 90, f"{name} answers")
         yield made
+
+
+def answers(here: Stack, name: str) -> bool:
+    error = next((one["error"] for one in here.status()["apps"] if one["name"] == name), "")
+    assert not error, here.run("status").stdout
+    return get(here.port, f"/{name}/")[0] == 200
 
 
 def asked(here: Stack, name: str, path: str = "/") -> dict[str, Any]:

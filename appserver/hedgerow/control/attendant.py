@@ -144,8 +144,10 @@ class Attendant:
         environ = command.environment(self._app, self._code, self._settings, base, self._environment)
         values = {"{fd}": str(FD), "{socket}": str(self._path), "{mount}": self._mount.path}
         words = [_filled(word, values) for word in shlex.split(line)]
-        environ |= {"LISTEN_FDS": "1", "HEDGEROW_FD": str(FD), "HEDGEROW_MOUNT": self._mount.path}
+        environ["HEDGEROW_MOUNT"] = self._mount.path
         given = [] if "{socket}" in line else [FD]
+        if given:
+            environ |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "http", "HEDGEROW_FD": str(FD)}
         words, ours = command.apart(["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *words], environ)
         self._server = subprocess.Popen(
             process.tied_to(os.getpid(), words),
