@@ -1,7 +1,6 @@
 """Apps that look their own modules and files up by a string, by way: what a folder of each holds.
 
-All have the same names in them, so that each mix-up shows: `models`, `config`, `texts`, `handlers`, `inner`. NAME is the
-name of the app, which is what it is to answer.
+All have the same names in them, so that each mix-up shows. NAME is the name of the app, which is what it is to answer.
 """
 
 from __future__ import annotations

@@ -128,7 +128,11 @@ def test_other_protocols_go_through(here: Stack) -> None:
 @pytest.mark.parametrize(
     ("run", "reason", "said"),
     [
-        ("python3 -c 'print(\"so it is\"); raise SystemExit(4)'", "loading it ends the process (exit status 4)", "so it is"),
+        (
+            "python3 -c 'print(\"so it is\"); raise SystemExit(4)'",
+            "loading it ends the process (exit status 4)",
+            "so it is",
+        ),
         ("no-such-command {fd}", "loading it ends the process (exit status 127)", "no-such-command: not found"),
     ],
 )

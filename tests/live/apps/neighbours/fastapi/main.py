@@ -11,7 +11,7 @@ from starlette.middleware.sessions import SessionMiddleware
 
 HERE = pathlib.Path(__file__).parent
 app = FastAPI()
-app.add_middleware(SessionMiddleware, secret_key="of fastapi")
+app.add_middleware(SessionMiddleware, secret_key="of fastapi")  # noqa: S106
 app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 pages = Jinja2Templates(HERE / "templates")
 

@@ -5,7 +5,7 @@ import notes
 from flask import Flask, Response, abort, jsonify, redirect, render_template, request, session, url_for
 
 app = Flask(__name__)
-app.secret_key = "of flask"
+app.secret_key = "of flask"  # noqa: S105
 
 
 @app.get("/")

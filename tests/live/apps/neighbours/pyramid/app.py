@@ -62,10 +62,10 @@ def broken(error, request):
 
 
 def create_app():
-    with Configurator(settings={"jinja2.filters": "route_path = pyramid_jinja2.filters:route_path_filter", "jinja2.autoescape": "true"}) as config:
+    with Configurator(settings={"jinja2.filters": "route_path = pyramid_jinja2.filters:route_path_filter"}) as config:
         config.include("pyramid_jinja2")
         config.set_session_factory(SignedCookieSessionFactory("of pyramid"))
-        config.set_default_csrf_options(require_csrf=True, token="token")
+        config.set_default_csrf_options(require_csrf=True, token="token")  # noqa: S106
         config.add_static_view("static", "pages:static")
         config.add_route("home", "/")
         for name in ("notes", "has", "upload", "stream", "about", "error"):

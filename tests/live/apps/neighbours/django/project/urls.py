@@ -1,5 +1,5 @@
-from django.urls import path, re_path
 from django.contrib.staticfiles.views import serve
+from django.urls import path, re_path
 from notes import views
 
 urlpatterns = [
