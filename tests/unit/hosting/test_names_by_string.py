@@ -23,6 +23,9 @@ COMMON = {
     "texts/word.txt": "NAME",
     "texts/templates/word.txt": "NAME",
     "lib/inner.py": "WORD = b'NAME'\n",
+    # As an installation for development leaves it beside the code.
+    "plugins.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: plugins\nVersion: 1\n",
+    "plugins.egg-info/entry_points.txt": "[words]\nword = models:WORD\n",
     "handlers.py": "import logging\nheard = []\nclass Handler(logging.Handler):\n"
     "    def emit(self, record): heard.append(record.getMessage().encode())\n",
 }
@@ -66,6 +69,8 @@ WAYS = {
     "__main__": "def answer(): return b'NAME'\nif __name__ == '__main__':\n    raise SystemExit(3)\n",
     "entry points": "from importlib.metadata import EntryPoint\n"
     "def answer(): return EntryPoint('x', 'models:WORD', 'group').load()\n",
+    "entry points beside it": "from importlib.metadata import entry_points\n"
+    "def answer():\n    [one] = entry_points(group='words')\n    return one.load()\n",
     "runpy": "import runpy\ndef answer(): return runpy.run_module('models')['WORD']\n",
 }  # fmt: skip
 
