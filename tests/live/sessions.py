@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import http.cookies
@@ -74,7 +75,14 @@ def session(port: int, app: str, framework: str, mark: str) -> Iterator[str]:
     """The names of the steps, each when it has come out as it must. Raises Wrong at the first that does not. framework:
     what the app's pages call it; mark: a word that no other session has.
     """
-    browser, mount = Browser(port), f"/{app}"
+    browser = Browser(port)
+    with contextlib.closing(browser):
+        yield from steps(browser, app, framework, mark)
+
+
+def steps(browser: Browser, app: str, framework: str, mark: str) -> Iterator[str]:
+    """See `session`."""
+    mount = f"/{app}"
 
     def must(step: str, holds: object, answer: Answer) -> str:
         if not holds:
@@ -117,4 +125,3 @@ def session(port: int, app: str, framework: str, mark: str) -> Iterator[str]:
     yield must("404", (missing.status, missing.text) == (404, f"{framework} does not have this"), missing)
     broken = browser.ask("GET", f"{mount}/error")
     yield must("error", (broken.status, broken.text) == (500, f"{framework} is sorry"), broken)
-    browser.close()

@@ -160,7 +160,7 @@ def test_swaps_of_the_pool_under_load_fail_nothing() -> None:
         print(f"2 swaps of a pool, {served[0]} requests, {len(failed)} failed")
         assert failed == []
         assert old.status()["connections"] > 0
-        until(lambda: old.status()["connections"] == 0)  # what is idle for 5 s we close; a worker would after 75
+        until(lambda: old.status()["connections"] == 0)  # what is idle for 1 s we close; a worker would after 75
         assert stack.front.ask("/pooled/pid", "POST")[0].status == 200
 
 

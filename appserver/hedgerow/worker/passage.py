@@ -141,7 +141,9 @@ class Passage:
         upstream = self.upstream
         if upstream is not None:
             self.upstream = None
-            self._pool.give_back(upstream, self._sent_all and self.answer.complete and self.answer.keep)
+            # A server that has failed may close behind its answer without a word: uvicorn does.
+            failed = not self._line and self.answer.status >= 500
+            self._pool.give_back(upstream, self._sent_all and self.answer.complete and self.answer.keep and not failed)
 
     # The request.
 

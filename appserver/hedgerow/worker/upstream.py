@@ -3,8 +3,9 @@
 A greenlet calls `send` and `receive`; where they have to wait they switch to the hub. What this file must not know:
 HTTP, and what becomes of a request whose connection breaks.
 
-We close first: what has been idle for IDLE_S is not used again and closed; a worker of the pool waits much longer. One
-that the pool closes, or on which it speaks unasked, is dropped at once.
+We close first: what has been idle for IDLE_S is not used again and closed; a worker of the pool waits much longer,
+other servers 2 s (gunicorn), 5 s (uvicorn, Node) or more. One that the pool closes, or on which it speaks unasked, is
+dropped at once.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..errors import RefusedError
 from .peer import has_gone
 from .transfer import READ, WRITE
 
-IDLE_S = 5.0
+IDLE_S = 1.0
 SWEEP_S = 1.0
 MAX_IDLE = 100  # connections kept to one process
 RECV_BYTES = 98_304  # an answer of 64 KiB with its head at once: 40 us less than in two pieces
