@@ -108,10 +108,8 @@ def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None)
                 raise UserError(complaints.sentence(refused.text)) from machine
             return Conflict(complaints.sentence(refused.text), versions=True)
         new = _checked(asked[0], _new(found, base.versions(), links), files)
-    for one in asked:
-        if brought := [package.name for package in new.packages if _is_within(one.folder, package)]:
-            return Conflict(f"{one.app} brings {', '.join(brought)} in its own folder")
-    return new
+    brought = [one for one in asked if any(_is_within(one.folder, package) for package in new.packages)]
+    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else new
 
 
 def _of_base(overlay: Overlay) -> dict[str, str]:
