@@ -125,6 +125,7 @@ def test_many_groups_end_together() -> None:
         for number in range(12):  # groups that nobody knows, with nothing in them to be ended
             write_pool(settings, f"x{number}")
             supervisor.add(f"x{number}")
+        supervisor._proxy("close")()
         assert here.stop(signal.SIGTERM) == 0
         lines = (here.state / "logs" / "here" / "supervisord.log").read_text().splitlines()
         began, *_, ended = [seconds(line) for line in lines if "SIGTERM indicating" in line or " stopped: " in line]
