@@ -53,7 +53,7 @@ def here() -> Iterator[Stack]:
         drop(made.apps, "blog", 'pool = "own"\n', "app.toml")
         drop(made.apps, "blog", APP % "blog")
         made.up()
-        until(lambda: get(made.port, "/blog/")[0] == 200, 20, "the pool serves")
+        until(lambda: made.run("deploys").stdout.count(" live ") == 2, 20, "the first round has ended")
         yield made
 
 
