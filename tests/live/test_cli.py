@@ -222,6 +222,16 @@ def test_check(tmp_path: Path, text: str, code: int, sentence: str) -> None:
     assert sorted(path.name for path in (tmp_path / "shop").iterdir()) == ["app.py"]
 
 
+def test_check_says_that_it_starts_no_server(tmp_path: Path) -> None:
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "app.toml").write_text('run = "node server.js"\n')
+    found = hedgerow("check", "live", cwd=tmp_path)
+    assert (found.returncode, found.stdout.strip()) == (
+        0,
+        "live brings its server, which is not started here: node server.js",
+    )
+
+
 @pytest.mark.parametrize("name", ["ünï", 'a"b', "a\\b"])
 def test_check_tells_the_users_own_paths(tmp_path: Path, name: str) -> None:
     drop(tmp_path, name, "\nimport nothing_such\napplication = 1")

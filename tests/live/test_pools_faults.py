@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 from control_support import Load, Stack, drop, get, stack, until
 
+from hedgerow.config import Settings
 from hedgerow.control.observe import SILENT_S, Observer
 from hedgerow.control.plan import slot_socket
-from hedgerow.control.supervisor import ProcessInfo
+from hedgerow.control.supervisor import ProcessInfo, Supervisor, write_pool
 
 APP = """
 import os
@@ -51,7 +53,7 @@ def here() -> Iterator[Stack]:
         drop(made.apps, "blog", 'pool = "own"\n', "app.toml")
         drop(made.apps, "blog", APP % "blog")
         made.up()
-        until(lambda: get(made.port, "/blog/")[0] == 200, 20, "the pool serves")
+        until(lambda: made.run("deploys").stdout.count(" live ") == 2, 20, "the first round has ended")
         yield made
 
 
@@ -110,3 +112,26 @@ def test_who_is_silent_is_not_waited_for_again_and_again(here: Stack) -> None:
 
 def timed(what: Any) -> float:
     return until(lambda: what() or True, 10, "it comes back")
+
+
+def test_many_groups_end_together() -> None:
+    """supervisord ends group after group, and would sleep a second between two: a container's grace is 15 s in all."""
+    with stack(workers=1) as here:
+        drop(here.apps, "shop", APP % "one")
+        here.up()
+        run = Path(here.environ["HEDGEROW_RUN"])
+        settings = Settings(run=run, state=here.state, apps=here.apps, replica="here")
+        supervisor = Supervisor(run)
+        for number in range(12):  # groups that nobody knows, with nothing in them to be ended
+            write_pool(settings, f"x{number}")
+            supervisor.add(f"x{number}")
+        supervisor._proxy("close")()
+        assert here.stop(signal.SIGTERM) == 0
+        lines = (here.state / "logs" / "here" / "supervisord.log").read_text().splitlines()
+        began, *_, ended = [seconds(line) for line in lines if "SIGTERM indicating" in line or " stopped: " in line]
+        print(f"12 groups have ended in {ended - began:.1f} s")
+        assert ended - began < 6
+
+
+def seconds(line: str) -> float:
+    return datetime.datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()

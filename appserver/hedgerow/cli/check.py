@@ -12,6 +12,7 @@ import click
 
 from ..control import process, releases
 from ..errors import UserError
+from ..hosting.manifest import read_manifest
 from .printable import printable
 
 LIMIT_S = 60.0
@@ -35,7 +36,7 @@ def check(folder: Path) -> None:
         except UserError as error:
             click.echo(printable(f"{folder.name} would not load: {error}"), err=True)
             sys.exit(1)
-        told = _probe(release)
+        told = _asked(release)
         releases.remove(release.root)
     told = {key: value.replace(str(release.code), str(folder)) for key, value in told.items() if value}
     if "error" in told:
@@ -43,7 +44,18 @@ def check(folder: Path) -> None:
         for row in told.get("traceback", "").rstrip().splitlines():
             click.echo(printable(row), err=True)
         sys.exit(1)
-    click.echo(printable(f"{folder.name} loads: entry {told['entry']}, mount {told['mount']}"))
+    if "run" in told:
+        click.echo(printable(f"{folder.name} brings its server, which is not started here: {told['run']}"))
+    else:
+        click.echo(printable(f"{folder.name} loads: entry {told['entry']}, mount {told['mount']}"))
+
+
+def _asked(release: releases.Release) -> dict[str, str]:
+    try:
+        run = read_manifest(release.code).run
+    except UserError as error:
+        return _failed(str(error))
+    return {"run": run} if run else _probe(release)
 
 
 def _probe(release: releases.Release) -> dict[str, str]:

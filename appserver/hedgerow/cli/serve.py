@@ -15,6 +15,7 @@ from ..control.plan import Plan, plan_path, write_plan
 from ..control.sources import FolderSource, ModuleSource, Source
 from ..errors import UserError
 from .options import setting
+from .printable import printable
 
 CALLABLE = re.compile(r"[\w.]+:[\w.]+")
 
@@ -36,6 +37,8 @@ def serve(target: str, bind: str, reload: bool, state: Path | None) -> None:
     source = _source(target, settings)
     listener, address, shown = local.bind(bind)
     click.echo(f"{source.describe()} on {shown} (Ctrl-C ends it)", err=True)
+    for remark in source.remarks():
+        click.echo(printable(remark), err=True)
     if reload:
         os.environ.setdefault("FLASK_DEBUG", "1")  # otherwise Flask keeps a request's exception to itself
         Foreground(settings, source, listener, address, lambda line: click.echo(line, err=True)).run()

@@ -7,6 +7,7 @@ what is done next with the slots is decided in policy.py.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -40,6 +41,7 @@ from .situation import Situation
 from .supervisor import ProcessInfo, Supervisor, pool_file, write_pool
 
 PRUNE_S = 600.0
+NUDGE_S = 0.02
 
 
 class Deployer:
@@ -78,8 +80,10 @@ class Deployer:
             if self.stopping and not self.ended:
                 leave(self.settings, self._front_pid)
                 log("info", "all workers are told to leave")
-            while not self.ended:
-                self._wait(None)
+            while not self.ended:  # supervisord ends group after group, and may sleep a second between two unless asked
+                with contextlib.suppress(ControlError):
+                    self._supervisor.processes()
+                self._wait(NUDGE_S)
         finally:
             self._deploys.close()  # or Python would wait for a hook
         records.record_path(self.settings.state, self.settings.replica).unlink(missing_ok=True)

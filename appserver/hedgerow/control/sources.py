@@ -9,10 +9,14 @@ from typing import NamedTuple
 
 from ..config import Settings
 from ..errors import UserError
-from ..hosting.manifest import FILE_NAME
+from ..hosting.discovery import discover
+from ..hosting.manifest import FILE_NAME, Manifest, read_manifest
 from . import releases, tree
 from .folders import Folders
+from .placement import OWN, STRICT, THREADS
 from .plan import Content
+
+NO_SERVER = "its app.toml says run, and only `hedgerow up` starts servers that apps bring"
 
 
 class Source(ABC):
@@ -21,6 +25,10 @@ class Source(ABC):
     @abstractmethod
     def describe(self) -> str:
         """In a few words, for the first line."""
+
+    def remarks(self) -> list[str]:
+        """What apps ask for and do not get here, in sentences."""
+        return []
 
     @abstractmethod
     def take(self) -> Content:
@@ -58,6 +66,11 @@ class FolderSource(Source):
     def describe(self) -> str:
         return f"{self._count} app{'' if self._count == 1 else 's'} of {self._settings.apps}"
 
+    def remarks(self) -> list[str]:
+        found = ((folder.name, _manifest(folder)) for folder in discover(self._settings.apps))
+        remarks = [(name, _remark(manifest)) for name, manifest in found]
+        return [f"{name}: {remark}" for name, remark in remarks if remark]
+
     def take(self) -> Content:
         self._folders.look()
         self._last = self._now()
@@ -89,10 +102,27 @@ class FolderSource(Source):
         )
 
     def _make(self, name: str, fingerprint: str) -> _Made:
+        if _manifest(self._settings.apps / name).run:
+            return _Made(fingerprint, "", f"{name}: {NO_SERVER}")
         try:
             return _Made(fingerprint, str(releases.make(self._settings.apps / name, self._settings.state).code))
         except Exception as error:  # whatever one app is, the others are served
             return _Made(fingerprint, "", str(error) if isinstance(error, UserError) else f"{name}: {error!r}")
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return read_manifest(folder)
+    except UserError:  # who loads it tells
+        return Manifest()
+
+
+def _remark(manifest: Manifest) -> str:
+    if manifest.concurrency == THREADS:
+        return 'its app.toml says concurrency = "threads"; here all apps share one process of greenlets'
+    if manifest.pool == OWN or manifest.isolation == STRICT:
+        return "its app.toml asks for a pool of its own; here all apps share one process"
+    return ""
 
 
 class ModuleSource(Source):

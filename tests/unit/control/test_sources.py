@@ -146,3 +146,23 @@ def test_an_error_that_nobody_foresaw_is_the_trouble_of_its_app(
     monkeypatch.setattr(releases, "read_manifest", read)
     now = source(apps, tmp_path).take()
     assert (list(now.apps), now.broken) == (["blog"], {"shop": "shop: RuntimeError('unforeseen')"})
+
+
+def test_what_one_process_does_not_do_is_told(apps: Path, tmp_path: Path) -> None:
+    for name, manifest in {
+        "threads": 'concurrency = "threads"',
+        "own": 'pool = "own"',
+        "live": 'run = "node x.js"',
+    }.items():
+        drop(apps, name, "application = 1")
+        (apps / name / "app.toml").write_text(manifest)
+    made = source(apps, tmp_path)
+    assert [remark.partition(";")[0] for remark in made.remarks()] == [
+        "own: its app.toml asks for a pool of its own",
+        'threads: its app.toml says concurrency = "threads"',
+    ]
+    content = made.take()
+    assert set(content.apps) == {"blog", "own", "threads"}
+    assert content.broken == {
+        "live": "live: its app.toml says run, and only `hedgerow up` starts servers that apps bring"
+    }
