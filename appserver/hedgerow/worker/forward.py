@@ -16,10 +16,10 @@ from ..errors import RefusedError
 from ..hosting import pages
 from .answer import SWITCHING
 from .job import Job
+from .members import Pool
 from .passage import Passage, exchange_of
 from .refusal import refuse
 from .transfer import BrokenOff
-from .upstream import Pool
 
 if TYPE_CHECKING:
     from .runner import Runner

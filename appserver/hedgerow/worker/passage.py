@@ -18,9 +18,10 @@ from ..http.response import LAST_CHUNK, chunk, switching_protocols
 from ..pep3333.bridge import Exchange
 from .answer import Answer
 from .job import Job
+from .members import Pool
 from .transfer import BrokenOff, ClientGone
 from .tunnel import Tunnel
-from .upstream import Pool, Upstream, UpstreamGone
+from .upstream import Upstream, UpstreamGone
 
 # What may be done twice (RFC 9110 section 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})

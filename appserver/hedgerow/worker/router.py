@@ -28,9 +28,9 @@ from .connection import Connection
 from .forward import Forward, forwarded_name
 from .job import Job, Target
 from .log import quote
+from .members import Pool
 from .refusal import refuse, refuse_behind
 from .runner import page_application
-from .upstream import Pool
 
 if TYPE_CHECKING:
     from .server import Server
