@@ -210,11 +210,15 @@ def test_the_worker_saw_as_many_requests_as_nginx_sent(run: Run) -> None:
 
 
 def test_whatever_arrives_arrives_in_nginxs_own_form(run: Run) -> None:
-    """Its version, its fields, none of the connection's but Trailer; what is broken off is never framed by a length."""
+    """Its version, its fields, of the connection's only Trailer and a wish for WebSocket, in its own words; what is
+    broken off is never framed by a length.
+    """
     for sent in (sent for seen in run.cases for sent in seen.sent):
         keys = [environ_key(name) for name, _ in sent.fields]
         assert sent.version == "1.1"
-        assert {*OF_THE_CONNECTION} & {*keys} <= {"HTTP_TRAILER"}, sent
+        wish = sent.values("connection"), sent.values("upgrade")
+        assert wish in (([], []), (["upgrade"], ["websocket"])), sent
+        assert {*OF_THE_CONNECTION} & {*keys} <= {"HTTP_TRAILER", "HTTP_CONNECTION", "HTTP_UPGRADE"}, sent
         assert [keys.count(key) for key in OF_THE_FRONT] == [1] * len(OF_THE_FRONT), sent
         assert keys.count("HTTP_HOST") == 1
         assert sent.whole or sent.values("transfer-encoding") == ["chunked"], sent

@@ -114,6 +114,25 @@ def timed(what: Any) -> float:
     return until(lambda: what() or True, 10, "it comes back")
 
 
+@pytest.mark.slow
+def test_an_app_that_cannot_be_loaded_any_more_comes_back_by_itself(here: Stack) -> None:
+    needs = here.base / "needed"
+    needs.touch()
+    text = f"open({str(needs)!r}).close()\n"
+    drop(here.apps, "frail", 'pool = "own"\n', "app.toml")
+    drop(here.apps, "frail", text + APP % "frail")
+    until(lambda: get(here.port, "/frail/")[0] == 200, 20, "the pool serves")
+    pid = int(get(here.port, "/frail/")[1].split()[1])
+    needs.unlink()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: get(here.port, "/frail/")[0] == 503, 20, "it is down")
+    load = Load(here.port, "/shop/")
+    with load.running(1):
+        needs.touch()
+        print(until(lambda: get(here.port, "/frail/")[0] == 200, 60, "it is loaded again"))
+    assert load.failed == []
+
+
 def test_many_groups_end_together() -> None:
     """supervisord ends group after group, and would sleep a second between two: a container's grace is 15 s in all."""
     with stack(workers=1) as here:
