@@ -34,7 +34,7 @@ from .leave import leave
 from .notify import Notify
 from .observe import Observer, Seen
 from .pace import LOOK_S, Pace
-from .plan import asleep_file, importing_file, plan_path, pool_listener, slot_socket, write_plan
+from .plan import importing_file, plan_path, slot_socket, write_plan
 from .pools import Wanted
 from .rounds import Releases, ReplicaView
 from .situation import Situation
@@ -179,7 +179,7 @@ class Deployer:
             case policy.Remove(pool):
                 pool_file(run, pool).unlink(missing_ok=True)
                 self._supervisor.remove(pool)
-                for left in (plan_path(run, pool), pool_listener(run, pool), asleep_file(run, pool)):
+                for left in (plan_path(run, pool), *run.glob(f"{pool}.*"), *run.glob(f"{pool}-*")):
                     left.unlink(missing_ok=True)
             case policy.Sleep(pool):
                 self._idle.sleep(pool)
@@ -201,7 +201,8 @@ class Deployer:
                 self._supervisor.stop(f"{address}:{slot}")
             case policy.Reject(content):
                 reason = f"a worker did not get ready in {policy.SWAP_LIMIT_S:.0f} s"
-                self._faults.reject(self._wanted or Wanted(), content, reason)
+                blamed = next(iter(content.apps), "") if content.alone else ""  # a pool's app is nobody else's fault
+                self._faults.reject(self._wanted or Wanted(), content, reason, blamed)
             case policy.Blame(address, slot, app, instead):
                 importing_file(run, address, slot).unlink(missing_ok=True)
                 self._blame(address, app, instead)

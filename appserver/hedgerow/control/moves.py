@@ -38,7 +38,7 @@ class Moves:
     def note(self, state: State) -> State:
         """With what has been found."""
         for name, finding in self._news(state).items():
-            self._log("error", f"{finding.sentence}; it moves to a pool of its own", app=name, cause=finding.cause)
+            self._log("error", f"{finding.sentence}; it is tried in a pool of its own", app=name, cause=finding.cause)
             app = state.app(name)
             state = state.with_app(name, dataclasses.replace(app, found=(*app.found, finding)))
         return state

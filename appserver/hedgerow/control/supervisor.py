@@ -134,7 +134,9 @@ def write_pool(settings: Settings, pool: str) -> None:
     path = pool_file(settings.run, pool)
     path.parent.mkdir(exist_ok=True)
     own = {"group": pool, "socket": f"unix://{pool_listener(settings.run, pool)}", "priority": "400"}
-    path.write_text(_fill("group", _common(settings) | own), "utf-8")
+    beside = path.with_suffix(".new")  # by half it would spoil every further change of groups
+    beside.write_text(_fill("group", _common(settings) | own), "utf-8")
+    beside.replace(path)
 
 
 def pool_file(run: Path, pool: str) -> Path:
