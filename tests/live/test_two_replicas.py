@@ -13,11 +13,11 @@ import pytest
 from control_support import COUNTER, drop
 
 from hedgerow.config import Settings
-from hedgerow.control import candidates, deploys, ledger
+from hedgerow.control import candidates, deploys, entries
 from hedgerow.control.deploys import Deploys
-from hedgerow.control.entries import AppState
+from hedgerow.control.entries import ROLLBACK, AppState
 from hedgerow.control.ledger import Ledger
-from hedgerow.control.orders import ROLLBACK, Orders
+from hedgerow.control.orders import Orders
 from hedgerow.control.rounds import NOT_READY, ReplicaView
 
 LEASE_S = 1.0
@@ -66,7 +66,7 @@ class Pair:
             time.sleep(0.02)
 
     @property
-    def ledger(self) -> ledger.State:
+    def ledger(self) -> entries.State:
         return Ledger(self.state).read()
 
     def app(self, name: str = "count") -> AppState:
@@ -79,7 +79,7 @@ class Pair:
 
 @pytest.fixture
 def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
-    for module in (ledger, deploys):
+    for module in (entries, deploys):
         monkeypatch.setattr(module, "LEASE_S", LEASE_S)
     monkeypatch.setattr(candidates, "LOOK_S", 0.1)
     monkeypatch.setattr(candidates, "MOVING_S", 0.1)

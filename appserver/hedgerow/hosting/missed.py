@@ -6,13 +6,14 @@ What is asked for by an import comes by `imports.LastFinder`. This is for who lo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from types import TracebackType
 from typing import Any
 
 from . import watch
 from .findings import NAMES
-from .space import current_app
+from .space import Space, current_app
 
 _MOST = 10  # exceptions of a chain
 
@@ -36,6 +37,11 @@ def install() -> None:
 def notice(error: BaseException | None) -> None:
     """Whether `error`, or what it came from, says that `sys.modules` has no module of the current app's own name."""
     app = current_app.get()
+    with contextlib.suppress(BaseException):  # what an exception does when it is looked at is in the app's hands
+        _look(app, error)
+
+
+def _look(app: Space | None, error: BaseException | None) -> None:
     for _ in range(_MOST):
         if app is None or error is None:
             return
