@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import shlex
 import signal
@@ -31,7 +30,7 @@ from ..config import Settings
 from ..errors import HedgerowError, UserError
 from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import mount_of
-from . import client, command, process
+from . import client, command, logs, process
 from .child import told
 from .endpoint import serve_status
 from .plan import Content, importing_file, pool_link, pool_listener, read_plan, slot_socket
@@ -254,9 +253,7 @@ def _copy(server: subprocess.Popen[bytes], app: str) -> None:
 
 def log(level: str, message: str, kind: str = "attendant", **more: str) -> None:
     """A JSON line."""
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-    print(json.dumps({"time": stamp, "level": level, "kind": kind, "message": message} | more), flush=True)
+    print(logs.written(kind, level, message, **more), flush=True)
 
 
 def _memory_bytes(top: int) -> int:

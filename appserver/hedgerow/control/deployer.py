@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import select
 import signal
@@ -21,7 +20,7 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import client, events, policy, pools, records, situation, told
+from . import client, events, logs, policy, pools, records, situation, told
 from .agreement import NoFront, disagreement, front_addresses
 from .client import ControlError
 from .deploys import Deploys
@@ -131,8 +130,7 @@ class Deployer:
         addresses, views = [one.view for one in seen], {name: one.view for name, one in own.items()}
         gateway = self._gateway.groups(wanted, seen, own) if wanted else ()
         content = pools.of_addresses(wanted, self.settings.run, gateway) if wanted else None
-        idle = {name for name in self._idle.of(own) if not pools.is_shared(name)}
-        rejected, drain_s = self._faults.rejected, self.settings.swap_drain_s
+        idle, rejected, drain_s = self._idle.of(own), self._faults.rejected, self.settings.swap_drain_s
         return Situation(wanted, addresses, views, content, gateway, idle, rejected, drain_s)
 
     def _follow(self, seen: list[Seen], own: dict[str, Seen]) -> None:
@@ -290,10 +288,7 @@ def _words(action: policy.Action) -> dict[str, Any]:
 
 def log(level: str, message: str, **more: Any) -> None:
     """A JSON line; to stderr, since stdout is supervisord's."""
-    now = time.time()
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
-    line = {"time": stamp, "level": level, "kind": "deployer", "message": message} | more
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    print(logs.written("deployer", level, message, **more), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

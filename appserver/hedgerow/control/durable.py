@@ -1,4 +1,5 @@
-"""What must be on the disk before a name is given to it. It knows files and folders, not what is in them.
+"""What must be on the disk before a name is given to it, and how a name is taken away. It knows files and folders, not
+what is in them.
 
 The kernel may write a rename before the content of what was renamed. After a power cut the name would then stand for
 files that are empty, which nobody would notice: a name that is there is believed.
@@ -6,10 +7,13 @@ files that are empty, which nobody would notice: a name that is there is believe
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+GOING = ".going-"  # how the names of what is being removed begin
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,3 +56,24 @@ def publish(made: Path, put: Callable[[Path], object], target: Path) -> None:
         if not os.path.lexists(target):
             raise
     sync_folder(target.parent)
+
+
+def hide(root: Path) -> Path:
+    """Takes the name away, so that what is removed is never there by half. Where it lies then. Raises OSError."""
+    return root.rename(root.with_name(GOING + os.urandom(6).hex()))
+
+
+def take_away(root: Path, oldest: float, remove: Callable[[Path], object]) -> bool:
+    """Removes what nobody has asked for since `oldest`, first its name. Whether it was there, and not asked for just
+    now. Other replicas may be at it, too.
+    """
+    try:
+        gone = hide(root)
+    except FileNotFoundError:  # another replica was faster
+        return False
+    if gone.stat().st_mtime >= oldest:
+        with contextlib.suppress(OSError):  # if it has been made again meanwhile
+            gone.rename(root)
+            return False
+    remove(gone)
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,13 @@ from typing import Any, BinaryIO
 
 ROTATED = (".2", ".1", "")
 BLOCK_BYTES = 65_536
+
+
+def written(kind: str, level: str, message: str, **more: Any) -> str:
+    """A line of now, as a process that is no worker writes it."""
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    return json.dumps({"time": stamp, "level": level, "kind": kind, "message": message} | more)
 
 
 @dataclass(order=True)

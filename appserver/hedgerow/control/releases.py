@@ -30,7 +30,7 @@ DATA_FILES = ("db.sqlite3",)
 TRIES = 3
 KEPT = 3
 KEPT_S = 3600.0
-MAKING, GOING = ".making-", ".going-"
+MAKING = ".making-"
 STATE_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -182,7 +182,9 @@ def prune(
     for home in sorted((state / "releases").glob("*")):
         referred = {root.name for root in home.iterdir() if Path(os.path.realpath(root)) in places}
         referred.update((named or {}).get(home.name, ()))
-        removed += [root for root in superfluous(_found(home), referred, oldest) if _take_away(root, oldest)]
+        removed += [
+            root for root in superfluous(_found(home), referred, oldest) if durable.take_away(root, oldest, remove)
+        ]
     return removed
 
 
@@ -227,21 +229,6 @@ def _found(home: Path) -> list[Found]:
         with contextlib.suppress(FileNotFoundError):  # another replica prunes, too
             found.append(Found(root, root.stat().st_mtime))
     return found
-
-
-def _take_away(root: Path, oldest: float) -> bool:
-    """Removes one release; first its name, so that none is ever there by half."""
-    gone = root.with_name(GOING + os.urandom(6).hex())
-    try:
-        root.rename(gone)
-    except FileNotFoundError:  # another replica was faster
-        return False
-    if gone.stat().st_mtime >= oldest:  # asked for just now
-        with contextlib.suppress(OSError):  # if it has been made again meanwhile
-            gone.rename(root)
-            return False
-    remove(gone)
-    return True
 
 
 def remove(root: Path) -> None:

@@ -32,7 +32,6 @@ from .lock import Lock
 from .requirements import Requirements
 from .uv import HOME, Refused, Uv
 
-GOING = ".going-"
 LOCK, MADE = "pylock.toml", "made.json"
 SHARED, OWN = "shared", "own"
 KEPT_S = 3600.0
@@ -114,7 +113,7 @@ def _is_there(target: Path) -> bool:
     if os.access(target / "bin" / "python", os.X_OK):
         return True
     with contextlib.suppress(FileNotFoundError):  # another replica has seen it, too
-        target.rename(target.with_name(GOING + os.urandom(6).hex()))
+        durable.hide(target)
     return False
 
 
@@ -242,18 +241,10 @@ def prune(state: Path, used: Collection[str], now: float | None = None) -> list[
     removed = []
     for entry in sorted(home.iterdir()) if home.is_dir() else ():
         with contextlib.suppress(FileNotFoundError):  # another replica prunes, too
-            if entry.name not in used and entry.stat().st_mtime < oldest and _take_away(entry, oldest):
+            if entry.name not in used and entry.stat().st_mtime < oldest and durable.take_away(entry, oldest, _remove):
                 removed.append(entry.name)
     return removed
 
 
-def _take_away(root: Path, oldest: float) -> bool:
-    """Removes one; first its name, so that none is ever there by half."""
-    gone = root.with_name(GOING + os.urandom(6).hex())
-    root.rename(gone)
-    if gone.stat().st_mtime >= oldest:  # asked for just now
-        with contextlib.suppress(OSError):  # if it has been made again meanwhile
-            gone.rename(root)
-            return False
-    shutil.rmtree(gone, ignore_errors=True)
-    return True
+def _remove(root: Path) -> None:
+    shutil.rmtree(root, ignore_errors=True)
