@@ -120,8 +120,8 @@ def test_a_newcomer_with_another_version_conflicts_and_gets_its_own(site: Site) 
     before = base.versions()
     asked = site.app("old", "werkzeug<3\n")
     found = resolution.shared(site.uv(), asked, base.Overlay())
-    assert found == Conflict(f"needs werkzeug<3, but the shared pool has werkzeug {HERE['werkzeug']}", versions=True)
-    mine = resolution.own(site.uv(), asked, interpreters.choose(asked, site.uv().interpreters))
+    assert found == Conflict(f"needs werkzeug<3, but the shared pool has werkzeug {HERE['werkzeug']}", ("werkzeug",))
+    mine = resolution.own(site.uv(), asked, interpreters.choose([asked], site.uv().interpreters))
     name = builds.build(site.uv(), builds.own(mine, interpreters.running()), asked)
     assert run(site, name, "import werkzeug; print(werkzeug.version)") == "2.3.8"
     assert base.versions() == before
@@ -136,7 +136,7 @@ def test_what_follows_from_a_requirement_conflicts_too(site: Site) -> None:
     first = join(site, "blog", "plain\n")
     present = builds.overlay(site.settings.state, first)
     found = resolution.shared(site.uv(), site.app("old", "old-fashioned\n"), present)
-    assert found == Conflict("needs plain<2, but the shared pool has plain 2.0", versions=True)
+    assert found == Conflict("needs plain<2, but the shared pool has plain 2.0", ("plain",))
 
 
 def test_an_upgrade_takes_the_newest_that_all_apps_together_allow(site: Site) -> None:
@@ -168,7 +168,7 @@ def test_what_one_app_asks_for_anew_changes_no_more_for_all_than_it_must(site: S
     try:
         asked[0] = site.app("blog", "plain>1\n")
         assert resolution.shared(site.uv(), asked[0], kept) == Conflict(
-            "needs plain>1, but the shared pool has plain 1.0", versions=True
+            "needs plain>1, but the shared pool has plain 1.0", ("plain",)
         )
         found = lock_of(resolution.together(site.uv(), asked, kept))
         assert found.versions == {"plain": "2.0", "new-flask-friend": "1.0"}

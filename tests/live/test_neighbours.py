@@ -43,7 +43,7 @@ PAGES = {
 OTHERS = {
     "async_flask": ("flask", r"3\.", "own", ""),
     "async_django": ("django", r"5\.2\.", "own", ""),
-    "newer": ("flask", r"3\.", "own", "it needs Python >=3.12"),
+    "newer": ("flask", r"3\.", "shared+python3.", "it needs Python >=3.12"),
 }
 ALL = {**PAGES, **OTHERS}
 ARRIVE_S = 200
@@ -165,13 +165,14 @@ class Use:
 
 
 def memory(here: Stack) -> dict[str, list[float]]:
-    """Of the workers in MB: '' for those of the addresses, which the shared apps have in common."""
+    """Of the workers in MB, by app; '' for those of the addresses, which the shared apps have in common."""
     found: dict[str, list[float]] = {}
     [replica] = here.status()["replicas"]
     for group in (*replica["addresses"], *replica["pools"]):
         for slot in group["slots"].values():
             if "memory_bytes" in slot:
-                found.setdefault(group.get("app", ""), []).append(slot["memory_bytes"] / 1e6)
+                for name in group.get("apps", [""]):
+                    found.setdefault(name, []).append(slot["memory_bytes"] / 1e6)
     return found
 
 
@@ -183,7 +184,7 @@ def show(here: Stack, uses: dict[str, Use], first_s: dict[str, float]) -> None:
         where, tells = placement(here, name), about(here, name)
         which = "+".join(f"{one:.0f}" for one in used.get(name, used[""]))
         print(
-            f"{name:12} {apps[name]['pool']:6} {where.concurrency:9} {where.environment[:8] or 'base':8} "
+            f"{name:12} {apps[name]['pool']:17} {where.concurrency:9} {where.environment[:8] or 'base':8} "
             f"Python {tells['python']:7} {tells['framework']:8} {which:>6} MB {first_s[name]:5.1f} s  "
             f"{len(use.steps) or 2:2} steps, {use.done:3} times; "
             f"{apps[name]['reason']}"
@@ -201,9 +202,9 @@ def test_all_are_used_at_once_where_they_belong(here: Stack) -> None:
     apps = told(here)
     for name, (_, version, pool, reason) in ALL.items():
         assert re.match(version, about(here, name)["framework"]), about(here, name)
-        assert apps[name]["pool"] == pool, apps[name]
-        assert apps[name]["reason"].startswith(f"{name}: {reason}" if pool == "own" else ""), apps[name]
-        assert bool(apps[name]["reason"]) == (pool == "own"), apps[name]
+        assert apps[name]["pool"].startswith(pool), apps[name]
+        assert apps[name]["reason"].startswith(f"{name}: {reason}" if pool != "shared" else ""), apps[name]
+        assert bool(apps[name]["reason"]) == (pool != "shared"), apps[name]
 
 
 @pytest.mark.parametrize("name", ["async_flask", "async_django"])

@@ -124,7 +124,7 @@ def test_what_is_seen_while_it_serves_moves_an_app_and_nobody_loses_a_request(he
     (here.apps / "late" / "app.py").write_text(LATE + "\n# another release\n")
     until(lambda: here.run("deploys", "late").stdout.count(" live ") == 3, 30, "its next release is live")
     assert told(here)["late"]["pool"] == "own", "what was found stays known"
-    assert here.run("pool", "late", "auto", "--wait").stdout.strip().endswith("shares the workers of the addresses")
+    assert here.run("pool", "late", "auto", "--wait").stdout.strip().endswith("runs in the shared pool")
 
 
 def test_async_views_get_threads(here: Stack) -> None:
@@ -196,13 +196,13 @@ def test_the_shared_set_grows_and_a_conflict_goes_elsewhere(index: Index) -> Non
         assert load.failed == []
         print(f"{load.count} requests of who was there, 0 failed")
         assert "'plain': '1.0'" in seen(here, "new")
-        assert apps["old"]["pool"] == "own"
+        assert apps["old"]["pool"] == "shared+werkzeug"
         assert apps["old"]["reason"].startswith("old: it needs werkzeug<3, but the shared pool has werkzeug 3.")
         assert "'werkzeug': '2.3.8'" in seen(here, "old")
         assert seen(here, "site") == before
 
         require(here, "other", "plain==2.0\n", "plain")
-        assert settled(here, "other")["other"]["pool"] == "own"
+        assert settled(here, "other")["other"]["pool"] == "shared+plain"
         assert ("'plain': '2.0'" in seen(here, "other"), "'plain': '1.0'" in seen(here, "new")) == (True, True)
 
         drop(here.apps, "site", FLASK % "again")

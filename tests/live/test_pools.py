@@ -58,7 +58,7 @@ def test_an_app_that_asks_for_it_has_a_pool_of_its_own(here: Stack) -> None:
     assert told(here, "blog")["reason"] == 'blog: its app.toml says pool = "own"'
     assert told(here, "shop")["pool"] == "shared"
     text = here.run("status").stdout
-    assert "IN A POOL OF ITS OWN" in text
+    assert "IN ANOTHER POOL" in text
     assert "pool of blog" in text
 
 
@@ -69,7 +69,7 @@ def test_an_app_moves_to_its_own_pool_and_back_under_load_and_nobody_loses_a_req
     shared = {asked(here, "blog")[1] for _ in range(8)}
     blog, shop = Load(here.port, "/blog/"), Load(here.port, "/shop/")
     with blog.running(), shop.running(2):
-        for pool, answer in (("own", "in a pool of its own"), ("shared", "shares the workers")):
+        for pool, answer in (("own", "in a pool of its own"), ("shared", "in the shared pool")):
             done = here.run("pool", "blog", pool, "--wait")
             assert done.returncode == 0, done.stdout + done.stderr
             assert answer in done.stdout

@@ -52,8 +52,8 @@ def show(name: str, state: Path | None) -> None:
 @timed
 @setting("state")
 def upgrade(app: str, wait: bool, timeout: float, state: Path | None) -> None:
-    """Resolve anew what the apps of the shared pool require, or what APP requires if it has a pool of its own. Every
-    app that will run with those packages is tried before they are used; if one does not pass, nothing changes.
+    """Resolve anew what the apps of the shared pool require, or those of the pool that APP is in. Every app that will
+    run with those packages is tried before they are used; if one does not pass, nothing changes.
     """
     command(orders.UPGRADE, app, "", wait, timeout, Settings.from_env(state=state))
 
@@ -72,7 +72,7 @@ def _apps(known: Known, ledger: State) -> list[str]:
 
 
 def _described(known: Known) -> str:
-    kind = "of an app alone" if known.environment.kind == "own" else "on top of Hedgerow's own packages"
+    kind = "without Hedgerow's own packages" if known.environment.kind == "own" else "on top of Hedgerow's own packages"
     return f"{kind}, Python {known.environment.interpreter.version}"
 
 

@@ -14,6 +14,7 @@ import click
 from ..config import Settings
 from ..control.entries import SAME_RELEASE, Deploy
 from ..control.ledger import Ledger
+from ..control.placement import OWN, SHARED
 from ..control.records import read_records
 from ..errors import HedgerowError
 from .options import setting
@@ -45,7 +46,7 @@ def status(as_json: bool, state: Path | None) -> None:
         raise HedgerowError(f"nothing runs on {settings.state}")
     click.echo(_apps(apps))
     if reasons := [(app["name"], app["reason"]) for app in apps if app["reason"]]:
-        click.echo(table(("IN A POOL OF ITS OWN", "BECAUSE"), reasons))
+        click.echo(table(("IN ANOTHER POOL", "BECAUSE"), reasons))
     click.echo(_addresses(records))
     click.echo(_replicas(records))
     if kept:
@@ -109,11 +110,11 @@ def _told_by_workers(record: dict[str, Any]) -> Iterable[list[dict[str, Any]]]:
 
 
 def _told_by_pools(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """What is to be said of each app that has a pool of its own, beside where it is mounted."""
+    """What is to be said of each app that the addresses send on, beside where it is mounted."""
     for pool in record.get("pools", ()):
         told = pool["slots"].get(pool["active"], {}).get("apps", ())
-        if pool["app"] and not told and not pool["asleep"]:
-            yield {"name": pool["app"], "state": "loading"}
+        if pool["pool"] != SHARED and not told and not pool["asleep"]:
+            yield from ({"name": name, "state": "loading"} for name in pool["apps"])
         for app in told:
             yield {key: app[key] for key in ("name", "state", "error", "traceback")}
 
@@ -145,9 +146,12 @@ def _addresses(records: list[dict[str, Any]]) -> str:
 
 
 def _group(group: dict[str, Any]) -> str:
-    if "app" not in group:
-        return str(group["address"])
-    return f"pool of {group['app']}" if group["app"] else f"shared pool {group['address'][1:]}"
+    address, pool = str(group["address"]), group.get("pool", "")
+    if pool == SHARED:
+        return f"shared pool {address[1:]}"
+    if pool == OWN:
+        return f"pool of {group['apps'][0]}"
+    return f"pool {pool}" if pool else address
 
 
 def _figures(slot: dict[str, Any]) -> tuple[str, ...]:

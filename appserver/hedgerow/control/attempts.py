@@ -36,8 +36,8 @@ class Attempt:
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
     passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool;
-    beneath: the environment of the shared pool then; replaces: that would have other packages with it; known: the mark
-    of what was known of where it should run.
+    beneath: the environment of its pool then; replaces: that would have other packages with it; known: the mark of what
+    was known of where it should run.
     """
 
     app: str
@@ -123,17 +123,17 @@ class Attempts:
         known: Known = NOTHING_KNOWN,
         beside: Beside = ALONE,
     ) -> None:
-        """Snapshot and trial. tried: releases that need no trial; known: what says where it should run; beside: the
-        shared pool.
+        """Snapshot and trial. tried: releases that need no trial; known: what says where it should run; beside: whom it
+        may share with.
         """
         running = self._running[app] = Running(fingerprint)
-        attempt = Attempt(app, fingerprint, time.time(), beneath=beside.environment, known=known.mark)
+        attempt = Attempt(app, fingerprint, time.time(), known=known.mark)
         running.future = self._pool.submit(self._make, attempt, tried, running, known, beside)
 
     def move(self, app: str, release: str, known: Known, beside: Beside) -> None:
         """The trial of a release that is there, in the pool that is decided by what is known."""
         running = self._running[app] = Running("", release)
-        attempt = Attempt(app, "", time.time(), release, moves=True, beneath=beside.environment, known=known.mark)
+        attempt = Attempt(app, "", time.time(), release, moves=True, known=known.mark)
         running.future = self._pool.submit(self._try, attempt, known, beside)
 
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
@@ -185,7 +185,9 @@ class Attempts:
             return attempt.after(Outcome("trial", str(error)), passing=is_the_machine(error))
         outcome = placed.outcome
         hook = outcome.ok and not attempt.moves and bool(read_manifest(code).deploy.before)
-        return attempt.after(outcome, hook=hook, placement=placed.placement, replaces=placed.replaces)
+        return attempt.after(
+            outcome, hook=hook, placement=placed.placement, beneath=placed.beneath, replaces=placed.replaces
+        )
 
     def _mark(self, app: str) -> str:
         return mark(self._settings.apps / app, self._settings.secrets)

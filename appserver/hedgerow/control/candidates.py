@@ -19,7 +19,8 @@ from . import layout, rounds
 from .attempts import Attempt, Attempts
 from .entries import FAILED, LIVE, SAME_RELEASE, AppState, State
 from .folders import Folders
-from .placing import Beside
+from .placement import OWN
+from .placing import Beside, Pool
 from .rounds import Passed
 
 LOOK_S = 2.0
@@ -165,13 +166,17 @@ class Candidates:
             self._attempts.move(name, app.release, app.known, self._beside(state, name))
 
     def _beside(self, state: State, name: str) -> Beside:
-        """The shared pool without this app."""
-        shared = {one: app for one, app in state.apps.items() if app.release and not app.placement.is_own}
-        code = functools.partial(layout.code, self._settings.state)
-        others = {one: code(one, app.release) for one, app in sorted(shared.items()) if one != name}
+        """The pools that are shared, without this app."""
         app = state.app(name)
+        shared = {version.placement.pool for version in rounds.wanted(state).values()} - {OWN}
         had = app.placement.environment if app.placement.is_own else ""
-        return Beside(rounds.shared_environment(state), others, name in shared, had)
+        return Beside({pool: self._pool(state, pool, name) for pool in sorted(shared)}, had)
+
+    def _pool(self, state: State, pool: str, name: str) -> Pool:
+        sharing = rounds.members(state, pool)
+        code = functools.partial(layout.code, self._settings.state)
+        others = {one: code(one, version.release) for one, version in sorted(sharing.items()) if one != name}
+        return Pool(rounds.environment(state, pool), others, name in sharing)
 
     def ended(self) -> Iterator[Attempt]:
         """What has been tried, once each."""

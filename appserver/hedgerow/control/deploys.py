@@ -237,8 +237,10 @@ class Deploys:
         elif taken := self._conflict(name, attempt.release):
             self._fail(attempt.after(Outcome("mount", taken)))
         else:
-            why = f", in a pool of its own: {attempt.placement.reason}" if attempt.placement.is_own else ""
-            self._log("info", f"{name}: the release {attempt.release} may be served{why}", app=name)
+            where, why = attempt.placement.where, attempt.placement.reason
+            self._log(
+                "info", f"{name}: the release {attempt.release} may be served in {where}{why and ': '}{why}", app=name
+            )
             passed = Passed(
                 name, attempt.deploy(), beneath=attempt.beneath, replaces=attempt.replaces, known=attempt.known
             )

@@ -91,7 +91,7 @@ class Desk:
         if lived is None:
             return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
         refused = here.tried_release(name) or here.made(name) or app.release
-        present = rounds.shared_environment(state)
+        present = rounds.environment(state, lived.placement.pool)
         lacks = builds.missing(self._settings.state, lived.placement.environment, present)
         placement = renewals.back(lived.placement, release, name, lacks)
         deploy = Deploy(release, cause=ROLLBACK, began=time.time(), placement=placement)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .entries import LIVE, MOVE, ROLLBACK, AppState
-from .placement import AUTO
+from .placement import AUTO, OWN
 from .plan import write_json
 
 DEPLOY, POOL, UPGRADE = "deploy", "pool", "upgrade"
@@ -101,15 +101,14 @@ class Orders:
 
 def has(order: Order, app: AppState) -> bool:
     """Whether an app runs where the order wants it."""
-    return order.pool in (AUTO, app.placement.pool)
+    return order.pool == AUTO or (order.pool == OWN) == app.placement.is_own
 
 
 def where(name: str, app: AppState) -> str:
     """In one sentence, where an app runs."""
     placement = app.placement
-    if not placement.is_own:
-        return f"{name} shares the workers of the addresses"
-    return f"{name} runs in a pool of its own: {placement.reason}"
+    why = f": {placement.reason}" if placement.reason else ""
+    return f"{name} runs in {placement.where}{why}"
 
 
 def outcome(order: Order, app: AppState) -> Order | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..hosting.findings import BLOCKING, Finding
@@ -15,8 +15,9 @@ STRICT = "strict"
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a release runs. pool: SHARED or OWN; cause: a word of the design's table, reason: one sentence, both ''
-    where nothing speaks against sharing; concurrency: GREENLETS or THREADS; environment: the name of one, '' for ours.
+    """Where a release runs. pool: SHARED, OWN, or the name of a further shared one; cause: a word of the design's
+    table, reason: one sentence, both '' where nothing speaks against sharing; concurrency: GREENLETS or THREADS;
+    environment: the name of one, '' for ours.
     """
 
     pool: str = SHARED
@@ -27,10 +28,21 @@ class Placement:
 
     @property
     def is_own(self) -> bool:
+        """Whether it runs alone."""
         return self.pool == OWN
+
+    @property
+    def where(self) -> str:
+        """In words."""
+        return {OWN: "a pool of its own", SHARED: "the shared pool"}.get(self.pool, f"the pool {self.pool}")
 
 
 BESIDE_OTHERS = Placement()
+
+
+def further(conflict: Iterable[str]) -> str:
+    """The pool of those that cannot share for this reason: packages, or a Python, that the shared pool has not."""
+    return "+".join((SHARED, *sorted(conflict)))
 
 
 @dataclass(frozen=True)
@@ -53,13 +65,16 @@ NOTHING_KNOWN = Known()
 
 @dataclass(frozen=True)
 class Asked:
-    """What the release's manifest asks for. conflict: why the shared pool cannot have what it requires."""
+    """What the release's manifest asks for. conflict: why the shared pool cannot have what it requires; further: the
+    pool that can, '' if none.
+    """
 
     pool: str = AUTO
     isolation: str = ""
     concurrency: str = AUTO
     run: bool = False
     conflict: str = ""
+    further: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,12 +87,11 @@ class Tried:
 
 def first(app: str, known: Known, asked: Asked) -> Placement:
     """Where the release is tried first: where it has to go, or else the shared pool. `then` has the last word."""
-    own = _forced(app, known, asked)
-    threads = asked.concurrency == THREADS
-    if own is None:
-        return BESIDE_OTHERS
-    cause, reason = own
-    return Placement(OWN, cause, reason, THREADS if threads else GREENLETS)
+    if (own := _forced(app, known, asked)) is not None:
+        return Placement(OWN, *own, THREADS if asked.concurrency == THREADS else GREENLETS)
+    if asked.conflict:
+        return Placement(asked.further or OWN, "requirements", f"{app}: it {asked.conflict}")
+    return BESIDE_OTHERS
 
 
 def is_settled(known: Known, asked: Asked) -> bool:
@@ -108,8 +122,6 @@ def then(app: str, known: Known, asked: Asked, chosen: Placement, tried: Tried) 
 def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
     if asked.run:
         return "run", f"{app}: it brings a server of its own"
-    if asked.conflict:
-        return "requirements", f"{app}: it {asked.conflict}"
     if known.wish != AUTO:
         return ("operator", f"{app}: `hedgerow pool {app} own` was ordered") if known.wish == OWN else None
     if asked.pool != AUTO:

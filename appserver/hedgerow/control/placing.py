@@ -22,7 +22,7 @@ from .environments import builds, interpreters, requirements, resolution
 from .environments.requirements import Requirements
 from .environments.resolution import Conflict
 from .environments.uv import LIMIT_S, Uv
-from .placement import BESIDE_OTHERS, Asked, Known, Placement, Tried
+from .placement import BESIDE_OTHERS, SHARED, Asked, Known, Placement, Tried
 from .step import Outcome
 from .trial import SEE, try_release
 
@@ -33,39 +33,53 @@ MACHINE = (
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The shared pool that a release may join: its environment, and where the releases of the other apps in it lie.
-    shares: the app is one of them already; had: else the environment that it has in its own pool now.
+class Pool:
+    """One that a release may join: its environment, and where the releases of the other apps in it lie. shares: the app
+    is one of them already.
     """
 
     environment: str = ""
     others: Mapping[str, Path] = field(default_factory=dict)
     shares: bool = False
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Those that there are, by name. had: the environment that the app has in its own pool now."""
+
+    pools: Mapping[str, Pool] = field(default_factory=dict)
     had: str = ""
 
+    def pool(self, name: str) -> Pool:
+        """Empty if there is none."""
+        return self.pools.get(name, EMPTY)
 
+
+EMPTY = Pool()
 ALONE = Beside()
 
 
 class Placed(NamedTuple):
-    """What came of a release, and where it runs if that was well. replaces: the shared pool would have other packages
-    then, and not only more.
+    """What came of a release, and where it runs if that was well. beneath: what its pool runs in so far; replaces: the
+    pool would have other packages then, and not only more.
     """
 
     outcome: Outcome
     placement: Placement = BESIDE_OTHERS
+    beneath: str = ""
     replaces: bool = False
 
 
 @dataclass(frozen=True)
 class Found:
     """The environments with what a release requires, None for what there is: beside others, and alone. conflict: why
-    the shared pool cannot have it; replaces: as in Placed.
+    the shared pool cannot have it; further: the pool that can, '' if none; replaces: as in Placed.
     """
 
     beside: str | None = None
     alone: str | None = None
     conflict: str = ""
+    further: str = ""
     replaces: bool = False
 
 
@@ -100,8 +114,9 @@ def place(
         if is_the_machine(mistake):
             raise
         return Placed(Outcome("environment", str(mistake)))
-    outcome, chosen = placing.tried(_asked(manifest, found.conflict), found)
-    return Placed(outcome, chosen, found.replaces and not chosen.is_own)
+    outcome, chosen = placing.tried(_asked(manifest, found), found)
+    beneath = beside.pool(chosen.pool).environment
+    return Placed(outcome, chosen, beneath, found.replaces and not chosen.is_own)
 
 
 class _Placing:
@@ -119,31 +134,55 @@ class _Placing:
         if asked is None:
             return Found()
         uv = Uv(self._settings, Clock(LIMIT_S, self._cancel))
-        present = builds.overlay(self._settings.state, self._beside.environment)
+        shared, is_own = self._beside.pool(SHARED), placement.first(self._app, self._known, _asked(manifest)).is_own
+        present = builds.overlay(self._settings.state, shared.environment)
         found = resolution.shared(uv, asked, present)
         if isinstance(found, Conflict):
-            if self._beside.shares and found.versions:
-                of_all = resolution.together(uv, [asked, *self._asked_by_others()], present)
+            if shared.shares and found.packages:
+                of_all = resolution.together(uv, [asked, *_asked_by(shared.others)], present)
                 if not isinstance(of_all, Conflict):
                     name = builds.build(uv, builds.shared(of_all), asked)
                     return Found(name, name, replaces=True)
-            return Found(alone=self._own(uv, asked), conflict=found.sentence)
+            elsewhere = None if is_own else self._further(uv, asked, found)
+            return elsewhere or Found(alone=self._own(uv, asked), conflict=found.sentence)
         beside, kept = builds.shared(found), self._kept(uv, asked)
-        if placement.first(self._app, self._known, _asked(manifest)).is_own:  # then nobody needs the other
+        if is_own:  # then nobody needs the other
             return Found(alone=builds.build(uv, kept or beside, asked))
         name = builds.build(uv, beside, asked)
-        return Found(name, self._beside.had if kept is not None and kept.name == self._beside.had else name)
+        return Found(name, self._alone(name, kept))
 
-    def _asked_by_others(self) -> list[Requirements]:
-        """What those who share ask for; the manifest of one that runs can be read."""
-        others = self._beside.others.items()
-        found = (requirements.wanted(name, code, read_manifest(code).python or "") for name, code in others)
-        return [one for one in found if one is not None]
+    def _alone(self, beside: str, kept: builds.Environment | None) -> str:
+        """What it has alone already, or what it would have beside others."""
+        return self._beside.had if kept is not None and kept.name == self._beside.had else beside
 
-    def _own(self, uv: Uv, asked: Requirements) -> str:
+    def _further(self, uv: Uv, asked: Requirements, conflict: Conflict) -> Found | None:
+        """In the pool of those that have the same conflict; None if that one cannot have it, either."""
+        python = interpreters.choose([asked], uv.interpreters)
+        other = [] if python == interpreters.running() else [f"python{'.'.join(map(str, python.numbers[:2]))}"]
+        if not (reasons := other or conflict.packages):
+            return None
+        name = placement.further(reasons)
+        pool = self._beside.pool(name)
+        if not pool.others:
+            found = self._own(uv, asked, pool.environment or self._beside.had)
+            return Found(found, found, conflict.sentence, name)
+        had = builds.read(self._settings.state, pool.environment)
+        if had is None or not interpreters.fits(asked, had.interpreter):
+            return None
+        kept = builds.overlay(self._settings.state, pool.environment)
+        of_all = resolution.apart(uv, [asked, *_asked_by(pool.others)], had.interpreter, kept)
+        if isinstance(of_all, Conflict):
+            return None
+        replaces = any(kept.lock.versions.get(one, version) != version for one, version in of_all.versions.items())
+        if replaces and not pool.shares:
+            return None
+        found = builds.build(uv, builds.own(of_all if replaces else kept.lock.added(of_all), had.interpreter), asked)
+        return Found(found, self._alone(found, self._kept(uv, asked)), conflict.sentence, name, replaces)
+
+    def _own(self, uv: Uv, asked: Requirements, had: str = "") -> str:
         """An environment for it alone, with what it has now as far as it still asks for that."""
-        python = interpreters.choose(asked, uv.interpreters)
-        kept = builds.kept(self._settings.state, self._beside.had, python)
+        python = interpreters.choose([asked], uv.interpreters)
+        kept = builds.kept(self._settings.state, had or self._beside.had, python)
         return builds.build(uv, builds.own(resolution.own(uv, asked, python, kept), python), asked)
 
     def _kept(self, uv: Uv, asked: Requirements) -> builds.Environment | None:
@@ -178,10 +217,11 @@ class _Placing:
         return placement.then(self._app, self._known, asked, chosen, Tried(_why(outcome), outcome.found))
 
     def _joined(self, outcome: Outcome, chosen: Placement) -> tuple[Outcome, Placement]:
-        """If the shared pool gets further packages for its sake, all who are there are tried with them."""
-        if not outcome.ok or chosen.is_own or chosen.environment == self._beside.environment:
+        """If its pool gets further packages for its sake, all who are there are tried with them."""
+        pool = self._beside.pool(chosen.pool)
+        if not outcome.ok or chosen.environment == pool.environment:
             return outcome, chosen
-        for name, code in self._beside.others.items():
+        for name, code in pool.others.items():
             another = try_release(name, code, self._settings, self._cancel, placement=chosen)
             if not another.ok:
                 reason = f"{self._app}: with what it requires {name} does not pass its trial: {another.reason}"
@@ -190,7 +230,8 @@ class _Placing:
         return outcome, chosen
 
     def _in(self, found: Found, chosen: Placement) -> Placement:
-        alone, beside = found.alone or "", self._beside.environment if found.beside is None else found.beside
+        present = self._beside.pool(chosen.pool).environment
+        alone, beside = found.alone or "", present if found.beside is None else found.beside
         return dataclasses.replace(chosen, environment=alone if chosen.is_own else beside)
 
     def _try(self, chosen: Placement, asked: Asked) -> Outcome:
@@ -203,8 +244,18 @@ class _Placing:
         return try_release(app, self._code, self._settings, cancel, placement=chosen, is_enough=is_enough)
 
 
-def _asked(manifest: Manifest, conflict: str = "") -> Asked:
-    return Asked(manifest.pool, manifest.isolation, manifest.concurrency, manifest.run is not None, conflict)
+NO_CONFLICT = Found()
+
+
+def _asked(manifest: Manifest, found: Found = NO_CONFLICT) -> Asked:
+    is_server = manifest.run is not None
+    return Asked(manifest.pool, manifest.isolation, manifest.concurrency, is_server, found.conflict, found.further)
+
+
+def _asked_by(others: Mapping[str, Path]) -> list[Requirements]:
+    """What those who share ask for; the manifest of one that runs can be read."""
+    found = (requirements.wanted(name, code, read_manifest(code).python or "") for name, code in others.items())
+    return [one for one in found if one is not None]
 
 
 def _why(outcome: Outcome) -> str:

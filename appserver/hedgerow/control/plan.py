@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HedgerowError
+from .placement import OWN, SHARED
 
 SLOTS = ("a", "b")
 
@@ -40,9 +41,9 @@ class Content:
     """What a slot loads: app name → its release's code, and app name → why it has none; forwards: apps that it sends
     on to their pools. Or one callable (`serve`).
 
-    behind: of a pool, whose requests come from workers of addresses, which have decided app and mount; alone: its one
-    app is loaded without a space; concurrency: `threads`, or '' for greenlets; environment: the name of one, '' for
-    ours; run: a command that is the server.
+    behind: of a pool, whose requests come from workers of addresses, which have decided app and mount; pool: which one
+    the apps are in; in `own` its one app is loaded without a space; concurrency: `threads`, or '' for greenlets;
+    environment: the name of one, '' for ours; run: a command that is the server.
     """
 
     apps: Mapping[str, str] = field(default_factory=dict)
@@ -51,10 +52,15 @@ class Content:
     path: str = ""
     forwards: Mapping[str, Forward] = field(default_factory=dict)
     behind: bool = False
-    alone: bool = False
+    pool: str = SHARED
     concurrency: str = ""
     environment: str = ""
     run: str = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether its one app is the only one."""
+        return self.pool == OWN
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Entry:
     content: Content
 
     def to_json(self) -> dict[str, Any]:
-        told = {name: value for name, value in dataclasses.asdict(self.content).items() if value}
+        usual = dataclasses.asdict(Content())
+        told = {name: value for name, value in dataclasses.asdict(self.content).items() if value != usual[name]}
         if not self.content.callable:
             told = {"apps": {}, "broken": {}} | told
         return {"generation": self.generation} | told

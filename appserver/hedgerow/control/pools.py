@@ -1,7 +1,7 @@
 """From what is wanted of each app to what each group of processes loads: the addresses, and each own pool.
 
     wanted → one content for all addresses (the apps that share, and where the others are sent)
-           → one content for each own pool
+           → one content for each own pool, and for each further shared one
            → behind a gateway: one for all groups of the shared pool, and none of it at the addresses
 
 No processes; of files only the manifests of releases. How a group gets there is for policy.py, which knows no
@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,14 +21,15 @@ from ..errors import UserError
 from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import Mount, mount_of
 from .entries import key
-from .placement import BESIDE_OTHERS, GREENLETS, OWN, SHARED, STRICT, Placement
+from .placement import BESIDE_OTHERS, GREENLETS, SHARED, STRICT, Placement
 from .plan import Content, Forward, pool_link, pool_listener
 from .policy import Action, AddressView, Drain, Remove, Stop
 from .rounds import LOADING, NOT_READY, Releases
 
-# p: of an app; r: of one that brings its server, which is found by another way; s: the shared pool behind a gateway.
 MIXED = "mixed"  # the processes of a pool serve different releases
-_NAME = re.compile(r"[pr][0-9a-f]{10}|s[0-9]{1,3}")
+# p: of an app; r: of one that brings its server, which is found by another way; x: a further shared pool; s: the shared
+# pool behind a gateway.
+_NAME = re.compile(r"[prx][0-9a-f]{10}|s[0-9]{1,3}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,21 @@ def app(name: str, code: Path, placement: Placement) -> App:
 
 def name_of(app: str, run: str = "") -> str:
     """The name of an app's own pool: short, since it is a part of sockets' paths."""
-    return ("r" if run else "p") + hashlib.sha256(app.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    return ("r" if run else "p") + _short(app)
+
+
+def further_name(pool: str) -> str:
+    """The name of the group of a further shared pool."""
+    return "x" + _short(pool)
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+
+
+def _group(name: str, app: App) -> str:
+    """The group that an app runs in which is not in the shared pool."""
+    return name_of(name, app.run) if app.placement.is_own else further_name(app.placement.pool)
 
 
 def shared_names(workers: int) -> list[str]:
@@ -87,7 +102,13 @@ def shared_names(workers: int) -> list[str]:
 
 
 def is_shared(pool: str) -> bool:
+    """Whether it is a group of the shared pool."""
     return pool.startswith("s")
+
+
+def has_neighbours(pool: str) -> bool:
+    """Whether its apps are in spaces."""
+    return pool.startswith(("s", "x"))
 
 
 def groups(processes: Iterable[str]) -> list[str]:
@@ -98,31 +119,45 @@ def groups(processes: Iterable[str]) -> list[str]:
 
 def of_addresses(wanted: Wanted, run: Path, gateway: Sequence[str] = ()) -> Content:
     """What each address loads. gateway: the groups of the shared pool, if it is none of the addresses' own."""
-    own = {name: _forward(name, app, run) for name, app in wanted.apps.items() if app.placement.is_own}
+    elsewhere = {name: _forward(name, app, run) for name, app in wanted.apps.items() if not _shares(app)}
     if not gateway:
-        return dataclasses.replace(of_shared(wanted), broken=dict(wanted.broken), forwards=own, behind=False)
+        return dataclasses.replace(of_shared(wanted), broken=dict(wanted.broken), forwards=elsewhere, behind=False)
     sockets = tuple(str(pool_listener(run, name)) for name in gateway)
-    mounts = {name: app.mount for name, app in wanted.apps.items() if not app.placement.is_own}
+    mounts = {name: app.mount for name, app in wanted.apps.items() if _shares(app)}
     shared = {name: Forward(mount.path, mount.host, sockets) for name, mount in mounts.items()}
-    return Content({}, dict(wanted.broken), forwards=own | shared)
+    return Content({}, dict(wanted.broken), forwards=elsewhere | shared)
 
 
 def of_shared(wanted: Wanted) -> Content:
     """What each group of the shared pool loads."""
-    shared = {name: app for name, app in wanted.apps.items() if not app.placement.is_own}
-    environment = next((app.placement.environment for app in shared.values()), "")
-    return Content({name: app.code for name, app in shared.items()}, environment=environment, behind=True)
+    return _together({name: app for name, app in wanted.apps.items() if _shares(app)}, SHARED)
+
+
+def _shares(app: App) -> bool:
+    return app.placement.pool == SHARED
+
+
+def _together(apps: Mapping[str, App], pool: str) -> Content:
+    environment = next((app.placement.environment for app in apps.values()), "")
+    return Content({name: app.code for name, app in apps.items()}, behind=True, pool=pool, environment=environment)
 
 
 def _forward(name: str, app: App, run: Path) -> Forward:
-    pool = name_of(name, app.run)
+    pool = _group(name, app)
     socket = pool_link(run, pool) if app.run else pool_listener(run, pool)
     return Forward(app.mount.path, app.mount.host, (str(socket),), ours=not app.run)
 
 
 def of_pools(wanted: Wanted) -> dict[str, Content]:
-    """What each own pool loads, by its name."""
-    return {name_of(name, app.run): _own(name, app) for name, app in wanted.apps.items() if app.placement.is_own}
+    """What each pool loads but the shared one, by the names of their groups."""
+    found: dict[str, Content] = {}
+    for name, app in wanted.apps.items():
+        if app.placement.is_own:
+            found[_group(name, app)] = _own(name, app)
+        elif not _shares(app):
+            beside = {one: other for one, other in wanted.apps.items() if other.placement.pool == app.placement.pool}
+            found[_group(name, app)] = _together(beside, app.placement.pool)
+    return found
 
 
 def _own(name: str, app: App) -> Content:
@@ -132,9 +167,8 @@ def _own(name: str, app: App) -> Content:
 def trial_content(name: str, code: Path, placement: Placement, run: str = "") -> Content:
     """What the worker of a trial loads: it differs from that of a pool in who asks."""
     concurrency = "" if placement.concurrency == GREENLETS else placement.concurrency
-    alone = placement.is_own
     environment = placement.environment
-    return Content({name: str(code)}, alone=alone, concurrency=concurrency, environment=environment, run=run)
+    return Content({name: str(code)}, pool=placement.pool, concurrency=concurrency, environment=environment, run=run)
 
 
 def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:
@@ -145,8 +179,9 @@ def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:
     found = _loaded(content)
     for pool in sent_to(content):
         served = pools[pool].served if pool in pools else None
-        for name, one in (_loaded(served) if served else dict.fromkeys(_asked_of(pool, content), LOADING)).items():
-            if name in content.forwards:
+        asked = _asked_of(pool, content)
+        for name, one in (_loaded(served) if served else dict.fromkeys(asked, LOADING)).items():
+            if name in asked:  # it may keep one that is sent elsewhere by now
                 found[name] = _both(found.get(name, one), one)
     return found
 
@@ -164,9 +199,8 @@ def _asked_of(pool: str, content: Content) -> list[str]:
 
 
 def _loaded(content: Content) -> dict[str, str]:
-    pool = OWN if content.alone else SHARED
     concurrency = content.concurrency or GREENLETS
-    return {name: _key(code, pool, concurrency, content.environment) for name, code in content.apps.items()}
+    return {name: _key(code, content.pool, concurrency, content.environment) for name, code in content.apps.items()}
 
 
 def _key(code: str, pool: str, concurrency: str, environment: str) -> str:
@@ -210,17 +244,14 @@ def in_use(addresses: Iterable[AddressView]) -> set[str]:
     return {pool for content in _contents(addresses) for pool in sent_to(content)}
 
 
-def with_guests(shared: Content, addresses: Iterable[AddressView], pools: Mapping[str, AddressView]) -> Content:
-    """What the shared pool behind a gateway is to load, with the apps that have left it and are still sent there."""
-    sent = {
-        name
-        for content in _contents(addresses)
-        for name, forward in content.forwards.items()
-        if any(is_shared(Path(socket).stem) for socket in forward.sockets)
-    }
-    served = [view.served for name, view in pools.items() if is_shared(name)]
+def with_guests(
+    content: Content, groups: Collection[str], addresses: Iterable[AddressView], pools: Mapping[str, AddressView]
+) -> Content:
+    """What these groups of a pool are to load, with the apps that have left it and are still sent there."""
+    sent = {name for one in _contents(addresses) for group in groups for name in _asked_of(group, one)}
+    served = [view.served for name, view in pools.items() if name in groups]
     guests = {name: code for one in served if one for name, code in one.apps.items() if name in sent}
-    return dataclasses.replace(shared, apps=dict(sorted((guests | dict(shared.apps)).items())))
+    return dataclasses.replace(content, apps=dict(sorted((guests | dict(content.apps)).items())))
 
 
 def let_go(view: AddressView) -> list[Action]:

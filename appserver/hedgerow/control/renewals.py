@@ -15,20 +15,26 @@ from dataclasses import dataclass
 from . import rounds
 from .entries import LIVE, RENEWAL, Deploy, State, Version
 from .orders import UPGRADE, Order
-from .placement import OWN, Placement
+from .placement import BESIDE_OTHERS, OWN, SHARED, Placement
 from .rounds import Passed
 from .step import Outcome
+
+MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
 class Renewal:
-    """One environment's. apps: all that run in it: those that share, or the one that is `own`; newest: its packages are
+    """One environment's. apps: all that run in it: those that share a pool, or the one alone; newest: its packages are
     to be as new as can be; else they stay as far as they can.
     """
 
     apps: Mapping[str, Version]
-    own: bool = False
     newest: bool = True
+
+    @property
+    def pool(self) -> str:
+        """Which one they run in."""
+        return next((version.placement.pool for version in self.apps.values()), SHARED)
 
     @property
     def environment(self) -> str:
@@ -38,7 +44,8 @@ class Renewal:
     @property
     def who(self) -> str:
         """In words."""
-        return next(iter(self.apps)) if self.own else "the shared pool"
+        placement = next((version.placement for version in self.apps.values()), BESIDE_OTHERS)
+        return next(iter(self.apps)) if placement.is_own else placement.where
 
 
 @dataclass(frozen=True)
@@ -64,29 +71,29 @@ def in_use(state: State) -> set[str]:
 
 def of_order(state: State, order: Order) -> Renewal | None:
     """What is ordered; None if nothing runs that it could be about."""
-    if order.app and not state.app(order.app).release:
-        return None
-    if order.app and state.app(order.app).placement.is_own:
-        return _own(state, order.app)
-    return _shared(state)
+    return _of_app(state, order.app) if order.app else _of_pool(state, SHARED)
 
 
 def of_stale(state: State, stale: Collection[str]) -> list[Renewal]:
     """What is to be done about environments that are not current."""
-    own = [name for name, app in state.apps.items() if app.release and app.placement.is_own]
-    found = [_own(state, name) for name in sorted(own)]
-    if shared := _shared(state):
-        found.insert(0, shared)
-    return [dataclasses.replace(one, newest=False) for one in found if one.environment in stale]
+    apps = rounds.wanted(state)
+    shared = {version.placement.pool for version in apps.values()} - {OWN}
+    alone = sorted(name for name, version in apps.items() if version.placement.is_own)
+    found = [*(_of_pool(state, pool) for pool in sorted(shared)), *(_of_app(state, name) for name in alone)]
+    return [dataclasses.replace(one, newest=False) for one in found if one and one.environment in stale]
 
 
-def _own(state: State, name: str) -> Renewal:
-    return Renewal({name: state.app(name).version}, own=True)
+def _of_app(state: State, name: str) -> Renewal | None:
+    """Of all with which it shares."""
+    app = state.app(name)
+    if not app.release:
+        return None
+    return Renewal({name: app.version}) if app.placement.is_own else _of_pool(state, app.placement.pool)
 
 
-def _shared(state: State) -> Renewal | None:
-    sharing = {name: of for name, of in sorted(rounds.wanted(state).items()) if not of.placement.is_own}
-    return Renewal(sharing) if sharing else None
+def _of_pool(state: State, pool: str) -> Renewal | None:
+    sharing = rounds.members(state, pool)
+    return Renewal(dict(sorted(sharing.items()))) if sharing else None
 
 
 def may_begin(state: State, renewal: Renewal, waiting: Collection[str]) -> bool:
@@ -96,7 +103,7 @@ def may_begin(state: State, renewal: Renewal, waiting: Collection[str]) -> bool:
 
 def holds(state: State, renewal: Renewal, waiting: Collection[str]) -> bool:
     """Whether what has been tried is still what runs."""
-    present = _own(state, next(iter(renewal.apps))) if renewal.own else _shared(state)
+    present = _of_app(state, next(iter(renewal.apps)))
     return present is not None and present.apps == renewal.apps and not set(waiting) & set(renewal.apps)
 
 
@@ -157,8 +164,9 @@ def concerned(state: State, renewal: Renewal, orders: Iterable[Order]) -> list[O
 
 
 def back(placement: Placement, release: str, app: str, lacks: Sequence[str]) -> Placement:
-    """Where a release runs that is gone back to. lacks: what the shared pool had when it was live, and has no more."""
+    """Where a release runs that is gone back to. lacks: what its pool had when it was live, and has no more."""
     if placement.is_own or not lacks:
         return placement
-    reason = f"{app}: {release} was live with {', '.join(lacks)}, which the shared pool has no more"
+    told = [*lacks[:MOST_TOLD], *([f"{len(lacks) - MOST_TOLD} more"] if len(lacks) > MOST_TOLD else [])]
+    reason = f"{app}: {release} was live with {', '.join(told)}, which {placement.where} has no more"
     return dataclasses.replace(placement, pool=OWN, cause="requirements", reason=reason)

@@ -17,10 +17,12 @@ from . import layout
 from .child import Cancelled, Clock
 from .environments import builds, interpreters, requirements, resolution
 from .environments.base import Overlay
+from .environments.interpreters import Interpreter
 from .environments.lock import Lock
 from .environments.requirements import Requirements
 from .environments.resolution import Conflict
 from .environments.uv import LIMIT_S, Uv
+from .placement import OWN, SHARED
 from .placing import is_the_machine
 from .renewals import Renewal, Renewed
 from .step import Outcome
@@ -73,10 +75,12 @@ class _Renewing:
     def _environment(self, uv: Uv) -> str:
         """The name of the new one."""
         asked = _asked(self._codes)
-        if not self._renewal.own:
+        if self._renewal.pool == SHARED:
             return self._shared(uv, asked)
         if not asked:
             return ""
+        if self._renewal.pool != OWN:
+            return self._further(uv, asked)
         had = builds.read(self._settings.state, self._renewal.environment)
         [version] = self._renewal.apps.values()
         alone = had.kind == builds.OWN if had else version.placement.cause == "requirements"
@@ -102,12 +106,23 @@ class _Renewing:
                 return found
         return resolution.together(uv, asked)
 
-    def _own(self, uv: Uv, asked: Requirements) -> str:
+    def _further(self, uv: Uv, asked: Sequence[Requirements]) -> str:
         python = interpreters.choose(asked, uv.interpreters)
-        kept = Overlay()
-        if not self._renewal.newest:
-            kept = builds.kept(self._settings.state, self._renewal.environment, python)
-        return builds.build(uv, builds.own(resolution.own(uv, asked, python, kept), python), asked)
+        found = resolution.apart(uv, asked, python, self._kept(python))
+        if isinstance(found, Conflict):
+            raise UserError(f"{self._renewal.who}: {found.sentence}")
+        return builds.build(uv, builds.own(found, python), Requirements(self._renewal.who, self._settings.state))
+
+    def _own(self, uv: Uv, asked: Requirements) -> str:
+        python = interpreters.choose([asked], uv.interpreters)
+        found = resolution.own(uv, asked, python, self._kept(python))
+        return builds.build(uv, builds.own(found, python), asked)
+
+    def _kept(self, python: Interpreter) -> Overlay:
+        """The packages that are to stay as far as they can."""
+        return (
+            Overlay() if self._renewal.newest else builds.kept(self._settings.state, self._renewal.environment, python)
+        )
 
 
 def _asked(codes: Mapping[str, Path]) -> list[Requirements]:

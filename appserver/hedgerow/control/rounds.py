@@ -11,12 +11,12 @@ No clock, no files, no processes. Who writes what is returned must hold the leas
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..hosting.findings import Finding
 from .entries import FAILED, LIVE, RENEWAL, REVERTED, ROLLBACK, SAME_RELEASE, AppState, Deploy, Round, State, Version
-from .placement import Placement
+from .placement import SHARED, Placement
 
 ROLLING, REVERTING = "rolling", "reverting"
 
@@ -50,7 +50,7 @@ class Passed:
     app: str
     deploy: Deploy
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
-    beneath: str = ""  # the shared pool's environment when it was tried
+    beneath: str = ""  # its pool's environment when it was tried
     replaces: bool = False  # that one's packages: what was tried with them has not been tried with these
     known: str = ""  # the mark of what was known then; more may be known by now
 
@@ -87,18 +87,24 @@ def turn_down(state: State, app: str, deploy: Deploy) -> State:
     return state.with_app(app, known.with_deploy(failed))
 
 
-def shared_environment(state: State) -> str:
-    """What the shared pool runs in: it is the same for all its apps."""
-    shared = (app.placement for app in state.apps.values() if app.release and not app.placement.is_own)
-    return next((placement.environment for placement in shared), "")
+def members(state: State, pool: str) -> dict[str, Version]:
+    """What is wanted of the apps in a pool that is shared."""
+    return {name: version for name, version in wanted(state).items() if version.placement.pool == pool}
+
+
+def environment(state: State, pool: str = SHARED) -> str:
+    """What a pool runs in: it is the same for all its apps; '' if it has none."""
+    return next((version.placement.environment for version in members(state, pool).values()), "")
 
 
 def outdated(state: State, passed: Iterable[Passed]) -> list[str]:
-    """The apps of those that were tried with other packages than the shared pool has, or will have with the first one
-    that brings it some.
+    """The apps of those that were tried with other packages than their pool has, or will have with the first one that
+    brings it some.
     """
-    present = shared_environment(state)
-    sharing = [one for one in passed if one.deploy.release and not one.deploy.placement.is_own]
+    return [app for pool, sharing in _by_pool(passed).items() for app in _outdated(environment(state, pool), sharing)]
+
+
+def _outdated(present: str, sharing: Sequence[Passed]) -> list[str]:
     joining = [one for one in sharing if _joins(one)]
     first = next((one for one in joining if one.beneath == present and _wants(one) != present), None)
     fitting = {present} if first is None else {_wants(first)} if first.replaces else {present, _wants(first)}
@@ -107,13 +113,31 @@ def outdated(state: State, passed: Iterable[Passed]) -> list[str]:
     return [one.app for one in (*late, *back)]
 
 
+def _by_pool(passed: Iterable[Passed]) -> dict[str, list[Passed]]:
+    """Those that are to share one."""
+    found: dict[str, list[Passed]] = {}
+    for one in passed:
+        if one.deploy.release and not one.deploy.placement.is_own:
+            found.setdefault(one.deploy.placement.pool, []).append(one)
+    return found
+
+
 def _joins(one: Passed) -> bool:
-    deploy = one.deploy
-    return bool(deploy.release) and not deploy.placement.is_own and deploy.cause != ROLLBACK
+    return one.deploy.cause != ROLLBACK
 
 
 def _wants(one: Passed) -> str:
     return one.deploy.placement.environment
+
+
+def _environments(state: State, passed: Iterable[Passed]) -> dict[str, str]:
+    """What each pool runs in then of those that somebody is to share."""
+    found = {}
+    for pool, sharing in _by_pool(passed).items():
+        present = environment(state, pool)
+        brought = (_wants(one) for one in sharing if _joins(one) or not members(state, pool))
+        found[pool] = next((name for name in brought if name != present), present)
+    return found
 
 
 def begin(state: State, passed: Iterable[Passed]) -> State:
@@ -121,12 +145,10 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
     under way.
     """
     passed = list(passed)
-    present = shared_environment(state)
-    brought = (one.deploy.placement.environment for one in passed if _joins(one))
-    environment = next((name for name in brought if name != present), present)
+    environments = _environments(state, passed)
     changes: dict[str, tuple[Version, Version]] = {}
     number = state.number + 1
-    for one in [_sharing(one, environment) for one in passed]:
+    for one in [_sharing(one, environments) for one in passed]:
         known = state.app(one.app)
         new = one.deploy.version
         if new.key == known.version.key:
@@ -134,9 +156,9 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
         changes[one.app] = known.version, new
         deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
         state = state.with_app(one.app, known.with_deploy(deploy, **_changed(known, one)))
-    for name, app in state.apps.items():  # the others of the shared pool go with it
-        if app.release and app.placement != _in(environment, app.placement):
-            joined = dataclasses.replace(app, placement=_in(environment, app.placement))
+    for name, app in state.apps.items():  # the others of such a pool go with it
+        if app.release and app.placement != _in(environments, app.placement):
+            joined = dataclasses.replace(app, placement=_in(environments, app.placement))
             changes.setdefault(name, (app.version, joined.version))
             state = state.with_app(name, joined)
     if not changes:
@@ -154,14 +176,14 @@ def _changed(known: AppState, one: Passed) -> dict[str, object]:
     return changed | dict(zip(("refused", "again"), content, strict=True))
 
 
-def _sharing(one: Passed, environment: str) -> Passed:
-    placement = _in(environment, one.deploy.placement)
+def _sharing(one: Passed, environments: Mapping[str, str]) -> Passed:
+    placement = _in(environments, one.deploy.placement)
     return dataclasses.replace(one, deploy=dataclasses.replace(one.deploy, placement=placement))
 
 
-def _in(environment: str, placement: Placement) -> Placement:
-    """A placement in the shared pool is in its environment."""
-    return placement if placement.is_own else dataclasses.replace(placement, environment=environment)
+def _in(environments: Mapping[str, str], placement: Placement) -> Placement:
+    """A placement in a pool that is shared is in its environment."""
+    return dataclasses.replace(placement, environment=environments.get(placement.pool, placement.environment))
 
 
 def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0) -> State | None:

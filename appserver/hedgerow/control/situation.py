@@ -4,6 +4,7 @@ Each group gets on by policy.py; here is what they have to do with each other:
 
     addresses      take turns; who serves is not swapped to content with new pools that do not serve it yet
     own pools      each by itself; one that is wanted is added; one that nobody sends to any more is ended
+    further pools  likewise; one keeps an app that has left it while it is still sent there
     shared pool    behind a gateway it is groups of its own, which take turns, and keep what is still sent to them
     idle pools     one that nobody has asked for long is put to sleep: its keeper holds the socket; who asks wakes it
 """
@@ -41,9 +42,12 @@ def decide(seen: Situation) -> list[Action]:
         return policy.decide(policy.Observation(tuple(seen.addresses), None))
     held = not pools.serve(seen.content, seen.pools, seen.addresses)
     actions = _lane(seen, seen.addresses, seen.content, held)
-    wanted = pools.of_pools(seen.wanted)
+    wanted = {
+        name: pools.with_guests(content, (name,), seen.addresses, seen.pools) if pools.has_neighbours(name) else content
+        for name, content in pools.of_pools(seen.wanted).items()
+    }
     if seen.gateway and (shared := pools.of_shared(seen.wanted)).apps:
-        shared = pools.with_guests(shared, seen.addresses, seen.pools)
+        shared = pools.with_guests(shared, seen.gateway, seen.addresses, seen.pools)
         wanted |= dict.fromkeys(seen.gateway, shared)
         actions += _lane(seen, [seen.pools[name] for name in seen.gateway if name in seen.pools], shared)
     actions += [Add(name) for name in wanted if name not in seen.pools]

@@ -9,7 +9,7 @@ from typing import Any
 from ..hosting.findings import Finding
 from .observe import Seen
 from .plan import SLOTS
-from .pools import is_shared
+from .pools import has_neighbours
 from .supervisor import ProcessInfo
 
 
@@ -28,7 +28,7 @@ def groups(addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[st
     return {
         "found": {name: dataclasses.asdict(finding) for name, finding in found(addresses, own).items()},
         "addresses": [_group(one, processes) for one in addresses],
-        "pools": [_group(one, processes) | {"app": _app_of(one)} for one in own.values()],
+        "pools": [_group(one, processes) | _content(one) for one in own.values()],
         "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
         "environments": sorted({entry.content.environment for entry in entries}),
     }
@@ -36,16 +36,16 @@ def groups(addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[st
 
 def found(addresses: Iterable[Seen], own: Mapping[str, Seen]) -> dict[str, Finding]:
     """What the workers that serve have found of apps that share them."""
-    sharing = [*addresses, *(one for name, one in own.items() if is_shared(name))]
+    sharing = [*addresses, *(one for name, one in own.items() if has_neighbours(name))]
     workers = [one.workers.get(one.view.active, {}) for one in sharing]
     apps = [app for worker in workers for app in worker.get("apps", ()) if app.get("findings")]
     return {app["name"]: Finding(**app["findings"][0]) for app in apps}
 
 
-def _app_of(pool: Seen) -> str:
-    """The app that a pool is of; '' for the shared one, and before it has a plan."""
-    contents = [entry.content for entry in pool.plan.slots.values() if entry]
-    return next((name for content in contents if content.alone for name in content.apps), "")
+def _content(group: Seen) -> dict[str, Any]:
+    """Which pool it is, and the apps that it is to load."""
+    content = group.plan.newest
+    return {"pool": content.pool if content.apps else "", "apps": sorted(content.apps)}
 
 
 def _group(seen: Seen, processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:

@@ -110,15 +110,15 @@ def test_a_specifier_of_pythons(spec: str) -> None:
 def test_what_is_no_specifier_is_told(tmp_path: Path, spec: str) -> None:
     asked = Requirements("blog", tmp_path, "", (Wish(spec, "app.toml"),))
     with pytest.raises(UserError, match=r"^blog: app.toml: python: '.*' names no versions of Python$"):
-        choose(asked, list)
+        choose([asked], list)
 
 
 def test_our_own_python_is_taken_before_newer_ones_and_else_the_newest(tmp_path: Path) -> None:
     there = [Interpreter(Path("/usr/bin/python"), version) for version in ("3.10.1", "3.90.1", "3.91.0", "3.9.1")]
-    assert choose(Requirements("blog", tmp_path, "", (Wish(">=3.8", "app.toml"),)), lambda: there) == running()
-    assert choose(Requirements("blog", tmp_path, "", (Wish(">=3.90", "app.toml"),)), lambda: there) == there[2]
+    assert choose([Requirements("blog", tmp_path, "", (Wish(">=3.8", "app.toml"),))], lambda: there) == running()
+    assert choose([Requirements("blog", tmp_path, "", (Wish(">=3.90", "app.toml"),))], lambda: there) == there[2]
     with pytest.raises(UserError) as told:
-        choose(Requirements("blog", tmp_path, "", (Wish("<3.11", "pyproject.toml"),)), lambda: there)
+        choose([Requirements("blog", tmp_path, "", (Wish("<3.11", "pyproject.toml"),))], lambda: there)
     versions = f"{running().version}, 3.90.1, 3.91.0"
     expected = f"blog: it needs Python <3.11 (pyproject.toml); on this machine there is {versions}"
     assert str(told.value) == expected

@@ -15,6 +15,7 @@ from hedgerow.control.placement import (
     Placement,
     Tried,
     first,
+    further,
     is_settled,
     then,
 )
@@ -23,6 +24,8 @@ from hedgerow.hosting.findings import BLOCKING, NAMES, SHARED_STATE, Finding
 KEY = Finding(SHARED_STATE, "blog: it sets stripe.api_key, which all share")
 WAITS = Finding(BLOCKING, "blog: psycopg2 waits in libpq")
 LOOK = Finding(NAMES, "blog: it looks for 'models'")
+
+FURTHER = further(["werkzeug", "flask"])
 
 # what is known, what the manifest asks for → pool and cause of what is tried first, and whether that is the last word
 FIRST = [
@@ -39,6 +42,11 @@ FIRST = [
     (Known(AUTO, (KEY, LOOK)), Asked(), OWN, SHARED_STATE, False),
     (Known(), Asked(run=True), OWN, "run", False),
     (Known(SHARED), Asked(conflict="needs werkzeug<3"), OWN, "requirements", True),
+    (Known(), Asked(conflict="needs werkzeug<3", further=FURTHER), FURTHER, "requirements", False),
+    (Known(SHARED), Asked(conflict="needs werkzeug<3", further=FURTHER), FURTHER, "requirements", True),
+    (Known(OWN), Asked(conflict="needs werkzeug<3", further=FURTHER), OWN, "operator", True),
+    (Known(), Asked(run=True, conflict="needs werkzeug<3", further=FURTHER), OWN, "run", False),
+    (Known(AUTO, (KEY,)), Asked(conflict="needs werkzeug<3", further=FURTHER), OWN, SHARED_STATE, False),
 ]
 
 
@@ -50,12 +58,18 @@ def test_where_it_is_tried_first(known: Known, asked: Asked, pool: str, cause: s
     assert is_settled(known, asked) == settled
 
 
+def test_a_conflict_has_one_pool_however_it_is_told() -> None:
+    assert FURTHER == further(["flask", "werkzeug"]) == "shared+flask+werkzeug"
+    assert (Placement(FURTHER).is_own, Placement(FURTHER).where) == (False, "the pool shared+flask+werkzeug")
+
+
 def test_threads_are_for_own_pools() -> None:
     assert first("blog", Known(OWN), Asked(concurrency=THREADS)).concurrency == THREADS
     assert first("blog", Known(SHARED), Asked(concurrency=THREADS)) == BESIDE_OTHERS
 
 
 OWNED = Placement(OWN, "operator", "why")
+OLD = Placement(FURTHER, "requirements", "why", environment="e1")
 ALONE = Placement(OWN, "load", "blog: it works alone, but not beside others: blog.py line 1: KeyError")
 
 # what is known, asked for, tried and seen → what is tried next
@@ -72,6 +86,8 @@ NEXT = [
     (Known(OWN), Asked(), OWNED, Tried(found=[WAITS]), Placement(OWN, "operator", "why", THREADS)),
     (Known(OWN), Asked(concurrency="greenlets"), OWNED, Tried(found=[WAITS]), None),
     (Known(OWN), Asked(), OWNED, Tried("it raises", [KEY]), None),
+    (Known(), Asked(), OLD, Tried(found=[KEY]), Placement(OWN, SHARED_STATE, KEY.sentence, environment="e1")),
+    (Known(SHARED), Asked(), OLD, Tried(found=[KEY]), None),
     (Known(), Asked(run=True), Placement(OWN, "run", "why"), Tried("it ends", [WAITS]), None),
     (Known(), Asked(), Placement(OWN, BLOCKING, "why", THREADS), Tried("it raises", [WAITS]), None),
 ]

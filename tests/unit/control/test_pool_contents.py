@@ -38,8 +38,8 @@ def test_addresses_load_what_shares_and_send_on_the_rest() -> None:
     assert content.forwards["shop"] == Forward("", "shop.test", (f"/run/hedgerow/{name_of('shop')}.http",))
     assert not content.behind
     assert pools.of_pools(WANTED) == {
-        name_of("shop"): Content({"shop": SHOP.code}, behind=True, alone=True),
-        name_of("asy"): Content({"asy": ASYNC.code}, behind=True, alone=True, concurrency=THREADS, environment="e0"),
+        name_of("shop"): Content({"shop": SHOP.code}, behind=True, pool=OWN),
+        name_of("asy"): Content({"asy": ASYNC.code}, behind=True, pool=OWN, concurrency=THREADS, environment="e0"),
     }
 
 
@@ -123,11 +123,48 @@ def test_the_shared_pool_keeps_what_is_still_sent_to_it() -> None:
     old, shared = pools.of_addresses(before, RUN, GATEWAY), pools.of_shared(before)
     views = {name: group(name, shared) for name in GATEWAY}
     wanted = pools.of_shared(Wanted({"blog": BLOG, "shop": SHOP}))
-    assert pools.with_guests(wanted, [group("8001", old)], views).apps == {"blog": BLOG.code, "shop": SHOP.code}
+    assert pools.with_guests(wanted, GATEWAY, [group("8001", old)], views).apps == {
+        "blog": BLOG.code,
+        "shop": SHOP.code,
+    }
     new = pools.of_addresses(Wanted({"blog": BLOG, "shop": SHOP}), RUN, GATEWAY)
-    assert pools.with_guests(wanted, [group("8001", new)], views) == wanted
+    assert pools.with_guests(wanted, GATEWAY, [group("8001", new)], views) == wanted
     newer = pools.of_shared(Wanted({"blog": App("/s/releases/blog/b2/blog", BLOG.mount)}))
-    assert pools.with_guests(newer, [group("8001", old)], views).apps["blog"] == "/s/releases/blog/b2/blog"
+    assert pools.with_guests(newer, GATEWAY, [group("8001", old)], views).apps["blog"] == "/s/releases/blog/b2/blog"
+
+
+FURTHER = "shared+werkzeug"
+OLD = Placement(FURTHER, "requirements", "why", environment="e1")
+OLDER = {name: App(f"/s/releases/{name}/r1/{name}", Mount(f"/{name}"), OLD) for name in ("ledger", "wiki")}
+GROUP = pools.further_name(FURTHER)
+
+
+def test_apps_of_one_conflict_are_one_group_beside_the_others() -> None:
+    wanted = Wanted({**WANTED.apps, **OLDER})
+    assert pools.of_addresses(wanted, RUN).apps == {"blog": BLOG.code}
+    assert pools.of_addresses(wanted, RUN).forwards["wiki"] == Forward("/wiki", "", (f"/run/hedgerow/{GROUP}.http",))
+    apps = {name: app.code for name, app in OLDER.items()}
+    found = pools.of_pools(wanted)
+    assert found[GROUP] == Content(apps, behind=True, pool=FURTHER, environment="e1")
+    assert not found[GROUP].alone
+    assert len(found) == 3
+    assert pools.groups([f"{GROUP}:a"]) == [GROUP]
+    assert (pools.has_neighbours(GROUP), pools.is_shared(GROUP)) == (True, False)
+    views = {name: group(name, content) for name, content in found.items()}
+    address = group("8001", pools.of_addresses(wanted, RUN))
+    assert pools.runs(address, views) == wanted.keys
+    assert wanted.keys["wiki"] == "r1@shared+werkzeug/greenlets/e1"
+
+
+def test_an_app_that_leaves_such_a_group_stays_until_nobody_sends_it_there() -> None:
+    before, after = Wanted(OLDER), Wanted({**OLDER, "wiki": App(OLDER["wiki"].code, Mount("/wiki"))})
+    old, new = (pools.of_addresses(one, RUN) for one in (before, after))
+    views = {GROUP: group(GROUP, pools.of_pools(before)[GROUP])}
+    rest = pools.of_pools(after)[GROUP]
+    assert set(rest.apps) == {"ledger"}
+    assert set(pools.with_guests(rest, [GROUP], [group("8001", old)], views).apps) == {"ledger", "wiki"}
+    assert pools.with_guests(rest, [GROUP], [group("8001", new)], views) == rest
+    assert pools.runs(group("8001", new), views) == after.keys, "what it keeps is not what the address runs"
 
 
 def test_a_pool_that_sleeps_serves() -> None:

@@ -31,7 +31,8 @@ ALONE = Placement(OWN, "requirements", "old: it needs werkzeug<3", environment="
 APPS = {"blog": AppState("b1", E1), "old": AppState("o1", ALONE), "shop": AppState("s1", E1), "new": AppState()}
 STATE = State(9, apps=APPS)
 ALL = Renewal({"blog": APPS["blog"].version, "shop": APPS["shop"].version})
-OLD = Renewal({"old": APPS["old"].version}, own=True)
+OLD = Renewal({"old": APPS["old"].version})
+FURTHER = Placement("shared+plain", "requirements", "why", environment="p1")
 
 
 def order(app: str = "", accepted: int = 9) -> Order:
@@ -48,6 +49,18 @@ def test_an_order_is_about_all_who_share_or_about_the_one_that_does_not(app: str
 )
 def test_what_is_not_current_changes_as_little_as_can_be(stale: set[str], found: list[Renewal]) -> None:
     assert renewals.of_stale(STATE, stale) == [dataclasses.replace(one, newest=False) for one in found]
+
+
+def test_apps_of_one_conflict_are_renewed_together() -> None:
+    state = STATE.with_app("one", AppState("x1", FURTHER)).with_app("two", AppState("y1", FURTHER))
+    renewal = Renewal({name: state.app(name).version for name in ("one", "two")})
+    assert renewals.of_order(state, order("two")) == renewal
+    assert renewals.of_order(state, order()) == ALL
+    assert (renewal.pool, renewal.who, renewal.environment) == ("shared+plain", "the pool shared+plain", "p1")
+    assert (ALL.who, OLD.who, OLD.pool) == ("the shared pool", "old", OWN)
+    assert renewals.of_stale(state, {"p1"}) == [dataclasses.replace(renewal, newest=False)]
+    done = rounds.begin(state, renewals.passed(Renewed(renewal, Outcome("environment"), "p2")))
+    assert [rounds.environment(done, pool) for pool in ("shared", "shared+plain")] == ["e1", "p2"]
 
 
 def test_it_begins_when_nothing_else_changes_and_counts_only_if_that_stays_so() -> None:
@@ -69,7 +82,7 @@ def rolled(state: State = STATE) -> State:
 def test_one_round_brings_all_and_changes_nothing_else_of_them() -> None:
     blog = AppState("b1", E1, refused="b2", again=5.0, wish=AUTO, placed="as it was")
     state = rolled(STATE.with_app("blog", blog))
-    assert rounds.shared_environment(state) == "e2"
+    assert rounds.environment(state) == "e2"
     assert state.app("old") == APPS["old"]
     changed = state.app("blog")
     assert (changed.release, changed.refused, changed.again, changed.placed) == ("b1", "b2", 5.0, "as it was")
@@ -97,7 +110,7 @@ def test_an_order_is_answered_when_the_ledger_tells() -> None:
     assert answer is not None
     assert not answer.done
     assert "reverted at swap" in answer.answer
-    assert rounds.shared_environment(turned) == "e1"
+    assert rounds.environment(turned) == "e1"
     assert turned.app("shop").refused == "", "its content is not at fault"
 
 
@@ -141,6 +154,9 @@ def test_a_release_that_was_live_with_other_packages_goes_back_to_them() -> None
     own = renewals.back(E1, "b1", "blog", ["plain 1.0", "other 2.0"])
     assert (own.pool, own.environment) == (OWN, "e1")
     assert own.reason == "blog: b1 was live with plain 1.0, other 2.0, which the shared pool has no more"
+    assert renewals.back(FURTHER, "b1", "blog", []) == FURTHER
+    many = renewals.back(FURTHER, "b1", "blog", ["a 1", "b 1", "c 1", "d 1", "e 1"])
+    assert many.reason == "blog: b1 was live with a 1, b 1, c 1, 2 more, which the pool shared+plain has no more"
 
 
 def test_environments_that_a_rollback_or_a_worker_needs_are_kept() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hedgerow.control.entries import MOVE, ROLLBACK, AppState, Deploy, State
 from hedgerow.control.placement import OWN, Placement
-from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, goal, outdated, shared_environment, stay
+from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, environment, goal, outdated, stay
 from hedgerow.hosting.findings import NAMES, Finding
 
 ALONE = Placement(OWN, "operator", "it was ordered")
@@ -12,8 +12,8 @@ FOUND = (Finding(NAMES, "blog: it looks for 'models'"),)
 BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})
 
 
-def with_packages(environment: str, **more: str) -> Placement:
-    return Placement(environment=environment, **more)
+def with_packages(name: str, **more: str) -> Placement:
+    return Placement(environment=name, **more)
 
 
 def ended(state: State) -> State:
@@ -69,7 +69,7 @@ def test_further_packages_are_a_round_of_all_who_share() -> None:
         "new": "n1@shared/greenlets/e1",
         "own": "o1@own/greenlets/",
     }
-    assert shared_environment(state) == "e1"
+    assert environment(state) == "e1"
     turned = advance(state, [ReplicaView("r1", rejected=goal(state), blamed="new", reason="why")])
     assert turned is not None
     assert goal(turned) == {"blog": "b1", "shop": "s1", "own": "o1@own/greenlets/"}
@@ -81,8 +81,8 @@ def test_further_packages_are_a_round_of_all_who_share() -> None:
 def test_who_was_tried_with_other_packages_is_outdated() -> None:
     state = State(9, apps={"blog": AppState("b1", with_packages("e1"))})
 
-    def passed(app: str, environment: str, beneath: str, **more: str) -> Passed:
-        return Passed(app, Deploy("x1", placement=with_packages(environment), **more), beneath=beneath)
+    def passed(app: str, name: str, beneath: str, **more: str) -> Passed:
+        return Passed(app, Deploy("x1", placement=with_packages(name), **more), beneath=beneath)
 
     assert outdated(state, [passed("new", "e1", "e1"), passed("more", "e2", "e1")]) == []
     assert outdated(state, [passed("more", "e2", "e1"), passed("other", "e3", "e1")]) == ["other"]
@@ -98,3 +98,44 @@ def test_a_rollback_takes_the_packages_that_there_are() -> None:
     assert goal(state) == {"blog": "b1@shared/greenlets/e1", "shop": "s1@shared/greenlets/e1"}
     assert state.round is not None
     assert set(state.round.changes) == {"blog"}
+
+
+FURTHER = "shared+werkzeug"
+
+
+def further(name: str) -> Placement:
+    return with_packages(name, pool=FURTHER, cause="requirements")
+
+
+def test_each_pool_has_packages_of_its_own() -> None:
+    state = State(9, apps={**BOTH.apps, "old": AppState("o1", further("e1"))})
+    assert (environment(state), environment(state, FURTHER)) == ("", "e1")
+    new = Passed("new", Deploy("n1", placement=further("e2")), beneath="e1")
+    shop = Passed("shop", Deploy("s2", placement=Placement()), beneath="")
+    assert outdated(state, [new, shop]) == []
+    state = begin(state, [new, shop])
+    assert goal(state) == {
+        "blog": "b1",
+        "shop": "s2",
+        "old": "o1@shared+werkzeug/greenlets/e2",
+        "new": "n1@shared+werkzeug/greenlets/e2",
+    }
+    assert state.round is not None
+    assert set(state.round.changes) == {"shop", "old", "new"}
+    other = Passed("other", Deploy("x1", placement=further("e3")), beneath="e1")
+    assert outdated(ended(state), [other]) == ["other"], "the pool has more by now"
+
+
+def test_the_first_two_of_a_conflict_do_not_both_make_its_pool() -> None:
+    one, two = (Passed(name, Deploy("x1", placement=further(f"e-{name}"))) for name in ("one", "two"))
+    assert outdated(BOTH, [one, two]) == ["two"]
+    both = goal(begin(BOTH, [one, two]))
+    assert both["one"] == "x1@shared+werkzeug/greenlets/e-one"
+    assert both["two"] == "x1@shared+werkzeug/greenlets/e-one", "whatever comes, one pool has one environment"
+
+
+def test_a_release_that_goes_back_to_a_pool_takes_what_that_has_and_else_what_it_had() -> None:
+    back = Passed("old", Deploy("o1", cause=ROLLBACK, placement=further("e1")), refused="o2")
+    assert goal(begin(BOTH, [back]))["old"] == "o1@shared+werkzeug/greenlets/e1"
+    grown = BOTH.with_app("other", AppState("x1", further("e2")))
+    assert goal(begin(grown, [back]))["old"] == "o1@shared+werkzeug/greenlets/e2"

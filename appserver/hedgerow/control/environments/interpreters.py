@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,17 +66,18 @@ def _holds(version: Version, clause: str) -> bool:
     return _COMPARE[sign.replace("===", "==")](version, asked + (0,) * (3 - len(asked)))
 
 
-def choose(requirements: Requirements, find: Callable[[], Iterable[Interpreter]]) -> Interpreter:
-    """The one that runs an app of these: ours if it may, else the newest. Raises UserError, with those at hand."""
+def choose(asked: Sequence[Requirements], find: Callable[[], Iterable[Interpreter]]) -> Interpreter:
+    """The one that runs these apps together: ours if it may, else the newest. Raises UserError, with those at hand."""
     mine = running()
-    if fits(requirements, mine):
+    if all(fits(one, mine) for one in asked):
         return mine
     usable = [one for one in find() if one.numbers >= OLDEST]
-    fitting = [one for one in usable if fits(requirements, one)]
+    fitting = [one for one in usable if all(fits(app, one) for app in asked)]
     if not fitting:
         versions = sorted({one.numbers: one.version for one in (mine, *usable)}.items())
         there = ", ".join(version for _, version in versions)
-        raise UserError(f"{requirements.app}: it needs Python {requirements.python}; on this machine there is {there}")
+        needs = "; ".join(f"{one.app}: it needs Python {one.python}" for one in asked if one.pythons)
+        raise UserError(f"{needs}; on this machine there is {there}")
     return max(fitting, key=lambda one: one.numbers)
 
 

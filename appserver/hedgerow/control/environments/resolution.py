@@ -2,8 +2,8 @@
 elsewhere.
 
 The shared pool's packages are those of our own installation, the *base*, and an *overlay* of more. A newcomer may add
-to the overlay; that it changes a version is a conflict, and it goes elsewhere. In its own environment an app gets what
-it asks for and the library that workers run on.
+to the overlay; that it changes a version is a conflict, and it goes elsewhere. In an environment without the base apps
+get what they ask for and the libraries that workers run on.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ NOTHING = Overlay()
 
 @dataclass(frozen=True)
 class Conflict:
-    """Why these requirements cannot be met in the shared pool: `needs werkzeug<3, but the shared pool has …`. versions:
-    it has others, and that is all.
+    """Why these requirements cannot be met in the shared pool: `needs werkzeug<3, but the shared pool has …`. packages:
+    those that it has in other versions, if that is all.
     """
 
     sentence: str
-    versions: bool = False
+    packages: tuple[str, ...] = ()
 
 
 def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
@@ -57,7 +57,7 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
             found = _compile(uv, [asked], [*files, "--constraints", pins, "--find-links", links], running(), place)
         except Refused as refused:
             alone = _alone(uv, asked, files, running(), place)
-            return Conflict(_difference(refused.text, alone, present), versions=True)
+            return Conflict(*_difference(refused.text, alone, present))
         new = _checked(asked, _new(found, present, links), files)
     if brought := [package.name for package in new.packages if _is_within(asked.folder, package)]:
         return Conflict(f"brings {', '.join(brought)} in its own folder")
@@ -79,9 +79,8 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter, kept: Overlay = N
             alone = _alone(uv, asked, files[:-1], interpreter, place) if asked.file else Lock()
             if not any(alone.versions.get(name, version) != version for name, version in _engine_versions().items()):
                 _tell(asked, refused)
-            raise asked.mistake(
-                _difference(refused.text, alone, _engine_versions(), "Hedgerow's workers run on")
-            ) from refused
+            sentence, _ = _difference(refused.text, alone, _engine_versions(), "Hedgerow's workers run on")
+            raise asked.mistake(sentence) from refused
 
 
 def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None) -> Lock | Conflict:
@@ -89,27 +88,48 @@ def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None)
 
     kept: what there is now. Then packages of the base stay in the version that apps see, and others as far as they can.
     """
-    for one in asked:
-        if not fits(one, running()):
-            return Conflict(f"{one.app} needs Python {one.python}, but the shared pool runs on {running().version}")
-    asked = [one for one in asked if one.file]
-    if not asked:
-        return Lock()
+    if not any(one.file for one in asked):
+        return _pythons(asked, running()) or Lock()
     with uv.workplace() as place:
         links = base.stand_ins(place.parent, NOTHING)
-        constraints: list[str | Path] = [] if kept is None else ["--constraints", _pins(_of_base(kept), place)]
-        preferred = NOTHING.lock if kept is None else kept.lock
-        try:
-            files = _files(uv, asked, place)
-            what: list[str | Path] = [*files, _engine(place), *constraints, "--find-links", links]
-            found = _compile(uv, asked, what, running(), place, preferred)
-        except Refused as refused:
-            if (machine := complaints.cause(refused.text)) is not None:
-                raise UserError(complaints.sentence(refused.text)) from machine
-            return Conflict(complaints.sentence(refused.text), versions=True)
-        new = _checked(asked[0], _new(found, base.versions(), links), files)
-    brought = [one for one in asked if any(_is_within(one.folder, package) for package in new.packages)]
-    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else new
+        pins: list[str | Path] = [] if kept is None else ["--constraints", _pins(_of_base(kept), place)]
+        return _of_all(uv, asked, running(), kept or NOTHING, place, links, pins)
+
+
+def apart(uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept: Overlay = NOTHING) -> Lock | Conflict:
+    """All packages of an environment for these apps at once, without the base. kept: as in `own`."""
+    with uv.workplace() as place:
+        return _of_all(uv, asked, interpreter, kept, place)
+
+
+def _of_all(
+    uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept: Overlay, place: Path,
+    links: Path | None = None, more: Sequence[str | Path] = (),
+) -> Lock | Conflict:  # fmt: skip
+    """links: where the base's stand-ins are, which are not new."""
+    if conflict := _pythons(asked, interpreter):
+        return conflict
+    what = [*more] if links is None else [*more, "--find-links", links]
+    try:
+        files = _files(uv, asked, place)
+        found = _compile(uv, asked, [*files, _engine(place), *what], interpreter, place, kept.lock)
+    except Refused as refused:
+        if (machine := complaints.cause(refused.text)) is not None:
+            raise UserError(complaints.sentence(refused.text)) from machine
+        return Conflict(complaints.sentence(refused.text))
+    if links is not None:
+        found = _new(found, base.versions(), links)
+    found = _checked(asked[0], found, files)
+    brought = [one for one in asked if any(_is_within(one.folder, package) for package in found.packages)]
+    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else found
+
+
+def _pythons(asked: Sequence[Requirements], interpreter: Interpreter) -> Conflict | None:
+    """Why this one cannot run them all."""
+    other = next((one for one in asked if not fits(one, interpreter)), None)
+    if other is None:
+        return None
+    return Conflict(f"{other.app} needs Python {other.python}, but the pool runs on {interpreter.version}")
 
 
 def _of_base(overlay: Overlay) -> dict[str, str]:
@@ -221,9 +241,11 @@ def _tell(asked: Requirements, refused: Refused) -> NoReturn:
     raise asked.mistake(sentence) from (complaints.cause(refused.text) or refused)
 
 
-def _difference(said: str, alone: Lock, present: Mapping[str, str], who: str = "the shared pool has") -> str:
-    """What stands between these requirements and what is there: the packages that would have another version. Of
-    those only the ones that uv names, if it names any: others are just newer by now."""
+def _difference(
+    said: str, alone: Lock, present: Mapping[str, str], who: str = "the shared pool has"
+) -> tuple[str, tuple[str, ...]]:
+    """What stands between these requirements and what is there: a sentence, and the packages that would have another
+    version. Of those only the ones that uv names, if it names any: others are just newer by now."""
     differing = [name for name, version in alone.versions.items() if present.get(name, version) != version]
     blamed = [name for name in differing if complaints.named(said, name)] or differing
     told = []
@@ -232,7 +254,7 @@ def _difference(said: str, alone: Lock, present: Mapping[str, str], who: str = "
         told.append(
             f"needs {specs[0] if specs else f'{name} {alone.versions[name]}'}, but {who} {name} {present[name]}"
         )
-    return "; ".join(told) or complaints.sentence(said)
+    return "; ".join(told) or complaints.sentence(said), tuple(blamed)
 
 
 def _engine_versions() -> dict[str, str]:
