@@ -5,31 +5,26 @@ sessions: all at once, and while new releases of all are brought.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import re
-import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from control_support import Stack, get, stack, until
-from sessions import Wrong, session
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request, TextMessage
 
 from hedgerow.control.ledger import Ledger
 from hedgerow.control.placement import Placement
+from neighbours import Use, lay, newer
 
 pytestmark = pytest.mark.slow
-APPS = Path(__file__).parent / "apps" / "neighbours"
 # app → the framework whose pages it has, what says its version, the pool, how its reason goes on
 PAGES = {
     "flask": ("flask", r"3\.", "shared", ""),
@@ -50,18 +45,8 @@ ARRIVE_S = 200
 LOOK_S = 2.0
 
 
-def lay(apps: Path) -> None:
-    """The apps' folders, each whole at once."""
-    for name in ALL:
-        made = apps / f".{name}"
-        shutil.copytree(APPS / ("django" if name.startswith("django") else name), made)
-        shutil.copy(APPS / "common" / "about.py", made)
-        if not (made / "notes").is_dir():
-            shutil.copy(APPS / "common" / "notes.py", made)
-        if name.startswith("django"):
-            (made / "requirements.txt").write_text(f"django~={name[6]}.{name[7]}.0\n")
-        (made / "data").mkdir()
-        made.rename(apps / name)
+def lay_all(apps: Path) -> None:
+    lay(apps, ALL)
     (apps / "never").mkdir()
     (apps / "never" / "pyproject.toml").write_text('[project]\nname = "never"\nrequires-python = ">=3.99"\n')
     (apps / "never" / "app.py").write_text("application = print\n")
@@ -72,7 +57,7 @@ def here() -> Iterator[Stack]:
     # Another Python is one on PATH, or one that pyenv keeps beside it.
     path = os.pathsep.join([os.environ["PATH"], *map(str, Path.home().glob(".pyenv/versions/3.1[2-9].*/bin"))])
     with stack(workers=2, PATH=path) as made:
-        lay(made.apps)
+        lay_all(made.apps)
         began = time.monotonic()
         made.up()
         made.first_200_s = arrive(made, began)  # type: ignore[attr-defined]
@@ -122,48 +107,6 @@ def placement(here: Stack, name: str) -> Placement:
     return Ledger(here.state).read().app(name).placement
 
 
-@dataclass
-class Use:
-    """Sessions at an app, again and again in some threads. wrong: what went wrong; steps: of one session."""
-
-    here: Stack
-    app: str
-    done: int = 0
-    steps: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-
-    def once(self, mark: str) -> None:
-        steps = []
-        try:
-            for step in session(self.here.port, self.app, PAGES[self.app][0], mark):
-                steps.append(step)
-        except (Wrong, OSError, http.client.HTTPException) as error:
-            self.wrong.append(f"{self.app} behind {steps}: {error!r}")
-            return
-        self.steps = steps
-        self.done += 1
-
-    @contextlib.contextmanager
-    def again(self, threads: int = 2) -> Iterator[None]:
-        end = threading.Event()
-
-        def use(number: int) -> None:
-            count = 0
-            while not end.is_set():
-                count += 1
-                self.once(f"{number}-{count}-{time.monotonic()}")
-
-        running = [threading.Thread(target=use, args=(number,)) for number in range(threads)]
-        for one in running:
-            one.start()
-        try:
-            yield
-        finally:
-            end.set()
-            for one in running:
-                one.join()
-
-
 def memory(here: Stack) -> dict[str, list[float]]:
     """Of the workers in MB, by app; '' for those of the addresses, which the shared apps have in common."""
     found: dict[str, list[float]] = {}
@@ -180,7 +123,7 @@ def show(here: Stack, uses: dict[str, Use], first_s: dict[str, float]) -> None:
     apps, used = told(here), memory(here)
     print()
     for name in ALL:
-        use = uses.get(name, Use(here, name, 1))
+        use = uses.get(name, Use(here.port, name, "", 1))
         where, tells = placement(here, name), about(here, name)
         which = "+".join(f"{one:.0f}" for one in used.get(name, used[""]))
         print(
@@ -192,7 +135,7 @@ def show(here: Stack, uses: dict[str, Use], first_s: dict[str, float]) -> None:
 
 
 def test_all_are_used_at_once_where_they_belong(here: Stack) -> None:
-    uses = {name: Use(here, name) for name in PAGES}
+    uses = {name: Use(here.port, name, PAGES[name][0]) for name in PAGES}
     with contextlib.ExitStack() as running:
         for use in uses.values():
             running.enter_context(use.again())
@@ -243,15 +186,13 @@ def test_a_websocket_through_the_front(here: Stack) -> None:
 
 
 def test_new_releases_of_all_under_use_and_nobody_loses_a_request(here: Stack) -> None:
-    uses = {name: Use(here, name) for name in PAGES}
+    uses = {name: Use(here.port, name, PAGES[name][0]) for name in PAGES}
     before = placed(here)
     with contextlib.ExitStack() as running:
         for use in uses.values():
             running.enter_context(use.again(1))
         for name in ALL:
-            beside = here.apps / name / ".about~"
-            beside.write_text((APPS / "common" / "about.py").read_text().replace('"one"', '"two"'))
-            os.replace(beside, here.apps / name / "about.py")
+            newer(here.apps / name)
         took = until(lambda: all(about(here, name)["version"] == "two" for name in ALL), 120, "all serve the next one")
         until(lambda: all(len(one) <= 2 for one in memory(here).values()), 60, "the earlier workers have gone")
     print(f"\n{took:.1f} s; sessions: { ({name: use.done for name, use in uses.items()}) }")

@@ -1,4 +1,4 @@
-"""A person with a browser at one of the apps in `apps/neighbours`, which all have the same pages."""
+"""A person with a browser at one of the apps in `apps`, which all have the same pages."""
 
 from __future__ import annotations
 
