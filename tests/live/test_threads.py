@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 from worker_support import APPS, DEADLINE_S, Worker, listening, receive, serving
 
-from hedgerow.worker.threads import THREADS
+from hedgerow.hosting.manifest import Manifest
 
+THREADS = Manifest().threads
 BOTH = {"threaded": APPS / "threaded", "engine": APPS / "engine"}
 MIB = 2**20
 

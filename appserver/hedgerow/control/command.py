@@ -35,8 +35,7 @@ def environment(
         entry = find_entry(code, manifest)
     except LoadError:
         entry = Entry("", (), "")  # a command may be what puts it right
-    place = code.parent if entry.is_package and entry.file else code
-    module = entry.module or (code.name if entry.is_package and entry.file else "")
+    place, module = entry.place(code)
     named = "" if entry.names == NAMES or not entry.names else f":{entry.names[0]}"
     added = {
         "PWD": str(place),

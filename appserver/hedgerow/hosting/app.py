@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import traceback
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from wsgiref.types import WSGIApplication
 from ..config import Settings
 from ..errors import LoadError, UserError
 from . import discovery, environment, failure, kept, logs, missed, process_state, relative, watch, writes
+from .discovery import Entry
 from .findings import PROCESS_STATE, VARIABLES, Finding
 from .gate import Gate
 from .imports import install
@@ -74,24 +76,11 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     if not watch.is_off():
         for part in (kept, relative, writes, missed, watch):
             part.install()
-    gate = Gate(settings.app_running)
-    try:
-        manifest = read_manifest(folder)
-        secrets = read_secrets(settings.secrets, name)
-    except UserError as mistake:
-        return HostedApp(name, folder, Manifest(), mount_of(name, None, None), gate, error=LoadError(str(mistake)))
-    app = HostedApp(name, folder, manifest, mount_of(name, manifest.mount, manifest.host), gate)
-    try:
-        entry = discovery.find_entry(folder, manifest)
-        app.space = Space(name, folder, packaged=entry.is_package)
-    except LoadError as error:
-        app.error = error
-        return app
-    except OSError as error:
-        app.error = LoadError(f"{name}: {error}", traceback.format_exc())
+    app, entry, variables = begin(name, folder, settings, _give_space)
+    if entry is None or app.space is None:
         return app
     app.context = app.space.context
-    app.space.variables = environment.variables({**manifest.env, **secrets})
+    app.space.variables = environment.variables(variables)
     before = process_state.look()
     app.space.loading = True
     try:
@@ -105,7 +94,37 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     return app
 
 
-def run_entry(app: HostedApp, entry: discovery.Entry, where: str) -> None:
+def _give_space(app: HostedApp, entry: Entry) -> None:
+    app.space = Space(app.name, app.folder, packaged=entry.is_package)
+
+
+def begin(
+    name: str, folder: Path, settings: Settings, place: Callable[[HostedApp, Entry], None]
+) -> tuple[HostedApp, Entry | None, dict[str, str]]:
+    """The app in `folder`, its entry, None if it has an error instead, and its variables, also secret ones. place: puts
+    it where it is to be loaded; may raise OSError or LoadError.
+    """
+    gate = Gate(settings.app_running)
+    try:
+        manifest = read_manifest(folder)
+        variables = {**manifest.env, **read_secrets(settings.secrets, name)}
+    except UserError as mistake:
+        error = LoadError(str(mistake))
+        return HostedApp(name, folder, Manifest(), mount_of(name, None, None), gate, error=error), None, {}
+    app = HostedApp(name, folder, manifest, mount_of(name, manifest.mount, manifest.host), gate)
+    try:
+        entry = discovery.find_entry(folder, manifest)
+        place(app, entry)
+    except LoadError as error:
+        app.error = error
+        return app, None, {}
+    except OSError as error:
+        app.error = LoadError(f"{name}: {error}", traceback.format_exc())
+        return app, None, {}
+    return app, entry, variables
+
+
+def run_entry(app: HostedApp, entry: Entry, where: str) -> None:
     """Import the entry and take the callable out of it. where: the app and its file, for messages."""
     package = app.space.package if app.space else ""
     try:

@@ -36,6 +36,12 @@ class Entry:
         """The folder itself is the package: its modules are `from . import x`, not files beside a script."""
         return self.module == ""
 
+    def place(self, folder: Path) -> tuple[Path, str]:
+        """Where a process of the app in `folder` runs, and the module as seen from there: beside a package, or inside a
+        folder of plain files.
+        """
+        return (folder.parent, folder.name) if self.is_package and self.file else (folder, self.module)
+
 
 def discover(apps: Path) -> list[Path]:
     """The folders in `apps` that are apps, by name. Names that start with '.' or '_' are none. May raise UserError."""

@@ -174,6 +174,8 @@ class Manifest:
     pool: str = _option("auto", "where it runs: auto, shared with other apps, or its own processes", _POOL)
     isolation: str = _option("", "strict: never in a process with other apps", _ISOLATION)
     concurrency: str = _option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
+    # More than the connections that drivers' pools keep to a database (5 to 15), and as many as the pools of threads of
+    # asyncio and asgiref have at most. An idle one costs 30 KB.
     threads: int = _option(32, "with threads: requests that run at once; more wait", _check_threads)
     python: str | None = _option(None, "which Pythons it runs on, as >=3.12; default: what its files say", _anything)
     env: Mapping[str, str] = _option(dict, "environment variables of the app and its commands", _check_env)

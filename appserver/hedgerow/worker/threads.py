@@ -29,9 +29,6 @@ from greenlet import getcurrent, greenlet
 from .connection import Connection
 from .transfer import ClientGone
 
-# Of one app. More than the connections that drivers' pools keep to a database (5 to 15), and as many as asyncio's and
-# asgiref's own pools of threads have at most. An idle one costs 30 KB.
-THREADS = 32
 BEHIND_BYTES = 65_536  # what may wait to be sent beside the last block; then the app waits
 _BLOCK_COST = 256  # a waiting block's, beside its bytes
 
