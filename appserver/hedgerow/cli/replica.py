@@ -9,9 +9,8 @@ import time
 import click
 
 from ..config import Settings
-from ..control import local, process, stack, supervisor
+from ..control import local, logs, process, stack, supervisor
 from ..control.agreement import NoFront, disagreement, front_addresses
-from ..control.deployer import log
 from ..errors import UserError
 
 FRONT_ANSWERS_S = 5.0
@@ -39,7 +38,8 @@ def _ask_front(settings: Settings) -> None:
     try:
         while (count := front_addresses(settings.front)) is None:
             if time.monotonic() > end:
-                log("info", f"the front at {settings.front} does not answer yet; starting without having asked it")
+                line = f"the front at {settings.front} does not answer yet; starting without having asked it"
+                print(logs.written("deployer", "info", line), file=sys.stderr, flush=True)
                 return
             time.sleep(0.2)
     except NoFront:

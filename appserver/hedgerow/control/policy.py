@@ -206,9 +206,9 @@ Action = StartKeeper | Start | Activate | Drain | Stop | Reject | Blame | Add | 
 
 
 def decide(seen: Observation) -> list[Action]:
-    """What to do now. At most one address swaps at a time."""
+    """What to do now. At most one address swaps at a time: the next one while the last one turns."""
     actions: list[Action] = []
-    may_swap = not any(view.state in ("swapping", "turning") for view in seen.addresses)
+    may_swap = not any(view.state == "swapping" for view in seen.addresses)
     for view in seen.addresses:
         if not view.keeper:
             actions.append(StartKeeper(view.address))

@@ -5,6 +5,7 @@ threads: the process is not patched, and the apps run in native threads, which t
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str]) -> None:
         imports.install()
         environment.install()
     context.install()
+    gc.freeze()  # our own modules stay: the collector has only what the apps make to look at
+    gc.enable()
     queue = LogQueue(1, settings.log_queue_lines)
     streams = take_over(queue)
     worker = Worker(settings, plan.address, slot, entry.generation, queue, streams)

@@ -201,7 +201,7 @@ class World:
         """One round of the deployer. What it does must never take a serving slot from an address that has no other."""
         views = tuple(self.view(address) for address in self.addresses)
         actions = decide(Observation(views, self.wanted, self.rejected))
-        swaps = [view.address for view in views if view.state in ("swapping", "turning")]
+        swaps = [view.address for view in views if view.state == "swapping"]  # one that turns is done with this round
         starts = [action.address for action in actions if isinstance(action, Start)]
         assert len({*swaps, *(a for a in starts if self.ready(a))}) <= 1
         for action in actions:
