@@ -10,6 +10,7 @@ import http.client
 import itertools
 import re
 import socket
+import statistics
 import threading
 import time
 from collections import Counter
@@ -31,7 +32,9 @@ PATH = f"/{NAME}/"
 CROWD = {"get": 3, "small": 4, "buffered": 1, "streamed": 1, "slow_answer": 2, "slow_body": 2, "late_answer": 2}
 NEW_APP_S = 2.0  # from dropping a folder to its first answer,
 SETTLE_S = 1.0  # and how long it is watched whether it holds still
-OLD_CODE_S = 6.0  # from a change to the last answer by old code
+# From a change to the last answer by old code, where a trial's load takes LOAD_S: three loads follow one another, and
+# the machine may be slower just now.
+OLD_CODE_S, LOAD_S = 6.0, 0.6
 LONG_S = 20.0  # a long request
 DRAIN_S = 25.0
 LAST_CHUNK = b"0\r\n\r\n"
@@ -187,19 +190,26 @@ def test_old_code_is_gone_soon_after_a_change(stack: Stack, deploys: Deploys, co
         mine = crowds.enter_context(clients(stack.port, f"/{name}/", get=2, small=2))
         others = [crowds.enter_context(clients(stack.port, f"/{one.name}/", get=1, small=1)) for one in folders[1:5]]
         time.sleep(1)
-        before = deploys.number(name)
-        changed = change(folders[0], "new")
-        live = deploys.wait_live(name, before, within_s=180) - changed
+        took = [deploy(deploys, folders[0], f"new{n}") for n in range(3 if count == 5 else 1)]
         outcomes = [crowd.stop() for crowd in (mine, *others)]
-    late, first = outcomes[0].seen["old"][1] - changed, outcomes[0].seen["new"][0] - changed
-    steps = deploys.last(name)["steps"]
-    print(
-        f"{count} apps: first new answer after {first:.2f} s, last old one {late:.2f} s, round over {live:.2f} s,"
-        f" {steps}; {sum(outcome.requests for outcome in outcomes)} requests"
-    )
+    seen, late = outcomes[0].seen, []
+    for n, (changed, live, steps) in enumerate(took):
+        late.append(seen[f"new{n - 1}" if n else "old"][1] - changed)
+        first = seen[f"new{n}"][0] - changed
+        print(f"{count} apps: new after {first:.2f} s, last old {late[-1]:.2f} s, round over {live:.2f} s, {steps}")
+    print(f"{sum(outcome.requests for outcome in outcomes)} requests")
     assert [line for outcome in outcomes for line in outcome.failures] == []
     if count == 5:
-        assert late <= OLD_CODE_S
+        load_s = statistics.median(steps["load"] for *_, steps in took)
+        assert statistics.median(late) <= OLD_CODE_S * max(1, load_s / LOAD_S)
+
+
+def deploy(deploys: Deploys, folder: Path, version: str) -> tuple[float, float, dict[str, float]]:
+    """When it was changed, how long it took until it was live, and its steps."""
+    before = deploys.number(folder.name)
+    changed = change(folder, version)
+    live = deploys.wait_live(folder.name, before, within_s=180) - changed
+    return changed, live, deploys.last(folder.name)["steps"]
 
 
 def remove(folder: Path) -> None:
