@@ -67,7 +67,7 @@ class Deploys:
         known = self._apps.get(name)
         if known is None or (known.code, known.placement) != (str(code), version.placement):
             known = self._apps[name] = pools.app(name, code, version.placement)
-        return known
+        return dataclasses.replace(known, ordered=self.state.app(name).ordered)
 
     @property
     def troubles(self) -> dict[str, str]:
@@ -161,7 +161,7 @@ class Deploys:
         here.keep_what_is_back()
         for order in self._open:
             self._write(self._desk.prepared(order, self.state))
-            self._desk.carry_out(order, self.state, any(view.draining for view in replicas))
+            self._desk.carry_out(order, self.state, replicas)
         self._write(self._moves.note(self.state))
         here.start(self.state)
         self._moves.start(self.state)

@@ -34,7 +34,7 @@ _NAME = re.compile(r"[pr][0-9a-f]{10}|s[0-9]{1,3}")
 @dataclass(frozen=True)
 class App:
     """What a replica is to run of one app. code: where the release lies; mount: where it answers; run: the command that
-    is its server; strict: it wants nobody's fate to be its own.
+    is its server; strict: it wants nobody's fate to be its own; ordered: when somebody last ordered its deploy.
     """
 
     code: str
@@ -42,6 +42,7 @@ class App:
     placement: Placement = BESIDE_OTHERS
     run: str = ""
     strict: bool = False
+    ordered: int = 0
 
     @property
     def key(self) -> str:

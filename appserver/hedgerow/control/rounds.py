@@ -30,7 +30,8 @@ class ReplicaView:
     """What a live replica says. runs: for each of its addresses what serves there, by app, as `goal` tells it;
     rejected: the same with which a worker did not get ready; blamed: the app that was the cause, if that is known;
     reason: a sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps
-    whose folders it sees; found: of apps that serve, why they should not share their worker.
+    whose folders it sees; found: of apps that serve, why they should not share their worker; left_out: the apps that it
+    could not load, with AppState.ordered of then, and why.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ReplicaView:
     draining: bool = False
     folders: Collection[str] = ()
     found: Mapping[str, Finding] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
