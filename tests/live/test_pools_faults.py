@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from control_support import Load, Stack, drop, get, stack, until
+from control_support import Load, Stack, drop, get, is_alive, stack, until
 
 from hedgerow.config import Settings
 from hedgerow.control.observe import SILENT_S, Observer
@@ -108,6 +110,32 @@ def test_who_is_silent_is_not_waited_for_again_and_again(here: Stack) -> None:
         os.kill(pid, signal.SIGCONT)
     until(lambda: observer.look(name, processes).view.current.ready, 10, "it is heard again")
     until(lambda: observer._silent == set(), 1, "and waited for again")
+
+
+def test_who_asks_for_a_pool_whose_worker_dies_at_once_is_refused_before_entry_and_soon(here: Stack) -> None:
+    """And it comes back when its deploy is ordered."""
+    flag, ran = here.base / "dies", here.base / "ran"
+    dies = f"import os\nif os.path.exists({str(flag)!r}):\n    os._exit(3)\n"
+    notes = APP.replace("    text", f"    open({str(ran)!r}, 'a').write('x')\n    text", 1)
+    drop(here.apps, "brittle", 'pool = "own"\n', "app.toml")
+    drop(here.apps, "brittle", dies + notes % "brittle")
+    until(lambda: get(here.port, "/brittle/")[0] == 200, 20, "the pool serves")
+    until(lambda: " live " in here.run("deploys", "brittle").stdout, 20, "its round has ended")
+    pid, before = int(get(here.port, "/brittle/")[1].split()[1]), ran.read_text()
+    flag.touch()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(pid), 10, "it has ended, and its connections")
+    beside = Load(here.port, "/shop/")
+    began = time.monotonic()
+    with beside.running(1), ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda method: get(here.port, "/brittle/", method, 60)[0], ["GET", "POST"] * 4))
+    print(f"refused after {time.monotonic() - began:.1f} s")
+    assert (answers, beside.failed) == ([503] * 8, [])
+    assert time.monotonic() - began < 20
+    assert ran.read_text() == before
+    flag.unlink()
+    assert here.run("deploy", "brittle", "--wait").returncode == 0
+    assert [get(here.port, "/brittle/")[0] for _ in range(4)] == [200] * 4
 
 
 def timed(what: Any) -> float:

@@ -22,8 +22,8 @@ from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import Mount, mount_of
 from .entries import key
 from .placement import BESIDE_OTHERS, GREENLETS, OWN, SHARED, STRICT, Placement
-from .plan import Content, Forward, pool_link, pool_listener
-from .policy import Action, AddressView, Drain, Remove, Stop
+from .plan import Content, Forward, other_slot, pool_link, pool_listener
+from .policy import CRASH_LIMIT_S, Action, AddressView, Drain, Remove, Start, Stop
 from .rounds import LOADING, NOT_READY, Releases
 
 # p: of an app; r: of one that brings its server, which is found by another way; s: the shared pool behind a gateway.
@@ -233,6 +233,19 @@ def let_go(view: AddressView) -> list[Action]:
         elif slot.alive and not slot.going:
             actions.append(Stop(view.address, name))
     return actions
+
+
+def refuse(view: AddressView) -> list[Action]:
+    """For a pool that is wanted no more, and that workers of addresses still send to until they have drained: where
+    nobody serves it, a worker without its app takes what waits in the socket's queue, and refuses it before entry.
+    """
+    now = view.current
+    if view.other.alive or now.ready or now.going or now.for_s < CRASH_LIMIT_S:
+        return []
+    if now.content is None or now.content.run:  # who sends to a server of an app's own finds out by itself
+        return []
+    stop: list[Action] = [Stop(view.address, view.active)] if now.failing else []  # or supervisord would go on trying
+    return [*stop, Start(view.address, other_slot(view.active), Content(behind=True))]
 
 
 def retire(view: AddressView) -> list[Action]:

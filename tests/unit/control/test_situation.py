@@ -62,6 +62,20 @@ def test_a_move_back_ends_the_pool_when_nobody_sends_to_it() -> None:
     assert done(SHARING, SHARING, group(POOL, own)) == [Drain(POOL, "a")]
 
 
+def test_what_waits_for_a_pool_that_nobody_serves_and_that_is_wanted_no_more_is_refused() -> None:
+    own = pools.of_pools(APART)[POOL]
+    without = Wanted({"blog": BLOG}, {"shop": "shop: it ends the worker"})
+    dead = AddressView(POOL, True, "a", {"a": SlotView(True, True, for_s=3.0, content=own), "b": SlotView()})
+    assert done(without, APART, dead)[1:] == [Stop(POOL, "a"), Start(POOL, "b", Content(behind=True))]
+    silent = AddressView(POOL, True, "a", {"a": SlotView(True, for_s=3.0, content=own), "b": SlotView()})
+    assert done(without, APART, silent)[1:] == [Start(POOL, "b", Content(behind=True))], "it may be busy"
+    assert not done(without, APART, group(POOL, own))[1:], "it serves: nobody is refused"
+    refusing = SlotView(True, False, "ready", 1.0, 2, Content(behind=True))
+    both = AddressView(POOL, True, "a", {**dead.slots, "b": refusing})
+    assert len(done(without, APART, both)) == 1, "once is enough"
+    assert done(without, without, both) == [Stop(POOL, "a"), Drain(POOL, "b")]
+
+
 def test_a_pool_that_is_not_there_keeps_no_cold_address_from_its_start() -> None:
     goal = pools.of_addresses(APART, RUN)
     seen = Situation(APART, [AddressView("8001", True)], {}, goal)
