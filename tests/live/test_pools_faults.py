@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_support import Load, Stack, drop, get, is_alive, stack, until
+from control_support import Load, Stack, drop, get, stack, until
 
 from hedgerow.config import Settings
 from hedgerow.control.observe import SILENT_S, Observer
@@ -124,7 +124,8 @@ def test_who_asks_for_a_pool_whose_worker_dies_at_once_is_refused_before_entry_a
     pid, before = int(get(here.port, "/brittle/")[1].split()[1]), ran.read_text()
     flag.touch()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not is_alive(pid), 10, "it has ended, and its connections")
+    run = Path(here.environ["HEDGEROW_RUN"])  # what is sent to a worker that is just ending may be lost
+    until(lambda: list(run.glob("p*.importing")), 10, "it has ended, with its connections, and the next one loads")
     beside = Load(here.port, "/shop/")
     began = time.monotonic()
     with beside.running(1), ThreadPoolExecutor(8) as pool:
@@ -159,6 +160,29 @@ def test_an_app_that_cannot_be_loaded_any_more_comes_back_by_itself(here: Stack)
         needs.touch()
         print(until(lambda: get(here.port, "/frail/")[0] == 200, 60, "it is loaded again"))
     assert load.failed == []
+
+
+@pytest.mark.slow
+def test_who_hangs_in_its_own_pool_keeps_no_other_from_being_served(here: Stack) -> None:
+    """One app that runs, and one that is new, pass their trials and hang in the round that brings them and another."""
+    hangs = "import os, time\nif 'HEDGEROW_TRIAL' not in os.environ:\n    time.sleep(600)\n"
+    drop(here.apps, "runs", 'pool = "own"\n', "app.toml")
+    drop(here.apps, "runs", APP % "one")
+    until(lambda: get(here.port, "/runs/")[0] == 200, 20, "the pool serves")
+    until(lambda: " live " in here.run("deploys", "runs").stdout, 20, "its round has ended")
+    drop(here.apps, "new", 'pool = "own"\n', "app.toml")
+    for name, text in (("new", hangs + APP % "two"), ("runs", hangs + APP % "two"), ("shop", APP % "beside")):
+        drop(here.apps, name, text)
+    served = until(lambda: get(here.port, "/shop/")[1].startswith(b"beside"), 20, "the neighbour's release serves")
+    until(lambda: all(get(here.port, "/shop/")[1].startswith(b"beside") for _ in range(20)), 20, "by all addresses")
+    shop, runs = Load(here.port, "/shop/"), Load(here.port, "/runs/")
+    with shop.running(1), runs.running(1):
+        ended = until(lambda: here.run("deploys").stdout.count(" reverted at swap ") == 2, 90, "both turn back")
+        until(lambda: " live " in here.run("deploys", "shop").stdout.splitlines()[1], 10, "its round has ended")
+    print(f"served after {served:.1f} s, live after {served + ended:.1f} s")
+    assert shop.failed == runs.failed == []
+    assert {answer.split()[0] for answer in runs.answers} == {b"one"}
+    assert {answer.split()[0] for answer in shop.answers} == {b"beside"}, "it is served once and for all"
 
 
 def test_many_groups_end_together() -> None:
