@@ -307,8 +307,9 @@ class Deploys:
             return
         self._write(state)
         if state.round is not None:
-            reasons = sorted({state.apps[name].deploys[0].reason for name in round.changes})
-            self._log("error", f"round {round.number} turns back: {'; '.join(reasons)}")
+            reasons = sorted({state.apps[name].deploys[0].reason for name in round.changes} - {""})
+            does = "turns back" if state.round.state == rounds.REVERTING else "goes on without one"
+            self._log("error", f"round {round.number} {does}: {'; '.join(reasons)}")
         else:
             ended = "all old" if round.state == rounds.REVERTING else "all new"
             self._log("info", f"round {round.number} has ended: {ended}")

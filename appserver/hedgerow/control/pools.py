@@ -181,11 +181,11 @@ def sent_to(content: Content) -> set[str]:
 
 def serve(content: Content, pools: Mapping[str, AddressView], addresses: Iterable[AddressView] = ()) -> bool:
     """Whether all pools serve what this content sends to them and some address does not yet: one that all send to is
-    no better served if they wait for it, and may be busy, or loading, for long.
+    no better served if they wait for it, and may be busy, or loading, for long. Nor is an app that is new.
     """
     present = [view.current.content for view in addresses]
     for name, forward in content.forwards.items():
-        if present and all(one and _is_sent(name, forward, one) for one in present):
+        if present and all(one and (_is_sent(name, forward, one) or _is_new(name, forward, one)) for one in present):
             continue
         for socket in forward.sockets:
             view = pools.get(Path(socket).stem)
@@ -198,6 +198,12 @@ def serve(content: Content, pools: Mapping[str, AddressView], addresses: Iterabl
 def _is_sent(name: str, forward: Forward, content: Content) -> bool:
     known = content.forwards.get(name)
     return known is not None and known.sockets == forward.sockets
+
+
+def _is_new(name: str, forward: Forward, content: Content) -> bool:
+    """Nobody has had an answer of it: who asks may as well wait for its own pool."""
+    own = not any(is_shared(Path(socket).stem) for socket in forward.sockets)
+    return own and not any(name in known for known in (content.apps, content.forwards, content.broken))
 
 
 def _contents(addresses: Iterable[AddressView]) -> list[Content]:

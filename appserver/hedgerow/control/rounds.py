@@ -194,10 +194,12 @@ def _of(round: Round, runs: Releases, new: Releases) -> Releases:
 
 def _revert(state: State, round: Round, view: ReplicaView, again: float) -> State:
     """All old. If one app was the cause, the others' contents come again: with the next round if it was of this one,
-    later if it is one that runs and would not load any more.
+    later if it is one that runs and would not load any more. What has a pool of its own is no part of the others'
+    workers: it turns back alone, and they go on.
     """
     within = view.blamed in round.changes
-    for name, (old, new) in round.changes.items():
+    alone = {name: change for name, change in round.changes.items() if name == view.blamed and _is_apart(*change)}
+    for name, (old, new) in (alone or round.changes).items():
         guilty = view.blamed in (name, "")
         innocent = f"{view.blamed} went wrong" if within else f"{view.reason}; tried again soon"
         reason = view.reason if guilty else innocent
@@ -205,7 +207,13 @@ def _revert(state: State, round: Round, view: ReplicaView, again: float) -> Stat
         if (guilty or not within) and not _failed_since(app, round):
             app = _refuse(app, old, new, again=0.0 if guilty and new.release else again)
         state = state.with_app(name, dataclasses.replace(app, release=old.release, placement=old.placement))
+    if alone and (others := {name: change for name, change in round.changes.items() if name not in alone}):
+        return dataclasses.replace(state, round=dataclasses.replace(round, changes=others))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
+
+
+def _is_apart(old: Version, new: Version) -> bool:
+    return new.placement.is_own and (old.placement.is_own or not old.release)
 
 
 def _refuse(app: AppState, old: Version, new: Version, again: float) -> AppState:
