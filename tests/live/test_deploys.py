@@ -147,7 +147,7 @@ def test_history_rollback_and_deploy_by_order() -> None:
         assert (forward.returncode, forward.stdout) == (0, f"count: {second} is live\n"), forward.stderr
         assert get(here.first, "/count/") == (200, b"two")
         nothing = here.run("deploy", "count", "--wait")
-        assert (nothing.returncode, nothing.stdout) == (0, f"count: {second} runs already\n")
+        assert (nothing.returncode, nothing.stdout) == (0, f"count: {second} is live\n")
         unknown = here.run("deploy", "nobody", "--wait")
         assert (unknown.returncode, "no such app" in unknown.stderr) == (1, True)
 
@@ -280,7 +280,7 @@ def test_a_round_in_which_a_worker_ends_turns_back_and_the_other_app_goes_with_t
         assert "an older release runs: swap: count" in here.run("status").stdout
 
 
-def test_an_app_that_is_left_out_does_not_keep_the_others_from_their_deploys() -> None:
+def test_an_app_that_is_left_out_keeps_nobody_from_a_deploy_and_comes_back_when_its_own_is_ordered() -> None:
     with stack(workers=2) as here:
         flag = here.base / "flag"
         ends = f"import os\nif os.path.exists({str(flag)!r}):\n    os._exit(3)\n"
@@ -296,5 +296,15 @@ def test_an_app_that_is_left_out_does_not_keep_the_others_from_their_deploys() -
         drop(here.apps, "good", APP % "two")
         until(lambda: get(here.port, "/good/") == (200, b"two"), 20, "the other is deployed")
         until(lambda: last(here, "good")["outcome"] == "live", 20, "its round ends")
+        assert "`hedgerow deploy bad` tries it again" in here.run("status").stdout
+        load = Load(here.port, "/good/")
+        with load.running(2):
+            again = here.run("deploy", "bad", "--wait")
+            assert (again.returncode, "bad: loading it does not end, or ends the worker" in again.stderr) == (1, True)
+            flag.unlink()
+            again = here.run("deploy", "bad", "--wait")
+            assert (again.returncode, again.stdout) == (0, f"bad: {last(here, 'bad')['release']} is live\n")
+            assert all(get(here.port, "/bad/") == (200, b"bad") for _ in range(8))
+        assert load.failed == []
         drop(here.apps, "bad", APP % "mended")
         until(lambda: get(here.port, "/bad/") == (200, b"mended"), 20, "the mended one is served")

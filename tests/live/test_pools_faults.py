@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,33 @@ def test_who_is_silent_is_not_waited_for_again_and_again(here: Stack) -> None:
     until(lambda: observer._silent == set(), 1, "and waited for again")
 
 
+def test_who_asks_for_a_pool_whose_worker_dies_at_once_is_refused_before_entry_and_soon(here: Stack) -> None:
+    """And it comes back when its deploy is ordered."""
+    flag, ran = here.base / "dies", here.base / "ran"
+    dies = f"import os\nif os.path.exists({str(flag)!r}):\n    os._exit(3)\n"
+    notes = APP.replace("    text", f"    open({str(ran)!r}, 'a').write('x')\n    text", 1)
+    drop(here.apps, "brittle", 'pool = "own"\n', "app.toml")
+    drop(here.apps, "brittle", dies + notes % "brittle")
+    until(lambda: get(here.port, "/brittle/")[0] == 200, 20, "the pool serves")
+    until(lambda: " live " in here.run("deploys", "brittle").stdout, 20, "its round has ended")
+    pid, before = int(get(here.port, "/brittle/")[1].split()[1]), ran.read_text()
+    flag.touch()
+    os.kill(pid, signal.SIGKILL)
+    run = Path(here.environ["HEDGEROW_RUN"])  # what is sent to a worker that is just ending may be lost
+    until(lambda: list(run.glob("p*.importing")), 10, "it has ended, with its connections, and the next one loads")
+    beside = Load(here.port, "/shop/")
+    began = time.monotonic()
+    with beside.running(1), ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda method: get(here.port, "/brittle/", method, 60)[0], ["GET", "POST"] * 4))
+    print(f"refused after {time.monotonic() - began:.1f} s")
+    assert (answers, beside.failed) == ([503] * 8, [])
+    assert time.monotonic() - began < 20
+    assert ran.read_text() == before
+    flag.unlink()
+    assert here.run("deploy", "brittle", "--wait").returncode == 0
+    assert [get(here.port, "/brittle/")[0] for _ in range(4)] == [200] * 4
+
+
 def timed(what: Any) -> float:
     return until(lambda: what() or True, 10, "it comes back")
 
@@ -131,6 +160,29 @@ def test_an_app_that_cannot_be_loaded_any_more_comes_back_by_itself(here: Stack)
         needs.touch()
         print(until(lambda: get(here.port, "/frail/")[0] == 200, 60, "it is loaded again"))
     assert load.failed == []
+
+
+@pytest.mark.slow
+def test_who_hangs_in_its_own_pool_keeps_no_other_from_being_served(here: Stack) -> None:
+    """One app that runs, and one that is new, pass their trials and hang in the round that brings them and another."""
+    hangs = "import os, time\nif 'HEDGEROW_TRIAL' not in os.environ:\n    time.sleep(600)\n"
+    drop(here.apps, "runs", 'pool = "own"\n', "app.toml")
+    drop(here.apps, "runs", APP % "one")
+    until(lambda: get(here.port, "/runs/")[0] == 200, 20, "the pool serves")
+    until(lambda: " live " in here.run("deploys", "runs").stdout, 20, "its round has ended")
+    drop(here.apps, "new", 'pool = "own"\n', "app.toml")
+    for name, text in (("new", hangs + APP % "two"), ("runs", hangs + APP % "two"), ("shop", APP % "beside")):
+        drop(here.apps, name, text)
+    served = until(lambda: get(here.port, "/shop/")[1].startswith(b"beside"), 20, "the neighbour's release serves")
+    until(lambda: all(get(here.port, "/shop/")[1].startswith(b"beside") for _ in range(20)), 20, "by all addresses")
+    shop, runs = Load(here.port, "/shop/"), Load(here.port, "/runs/")
+    with shop.running(1), runs.running(1):
+        ended = until(lambda: here.run("deploys").stdout.count(" reverted at swap ") == 2, 90, "both turn back")
+        until(lambda: " live " in here.run("deploys", "shop").stdout.splitlines()[1], 10, "its round has ended")
+    print(f"served after {served:.1f} s, live after {served + ended:.1f} s")
+    assert shop.failed == runs.failed == []
+    assert {answer.split()[0] for answer in runs.answers} == {b"one"}
+    assert {answer.split()[0] for answer in shop.answers} == {b"beside"}, "it is served once and for all"
 
 
 def test_many_groups_end_together() -> None:

@@ -137,7 +137,8 @@ class Deployer:
         """What the ledger wants now, after this replica's part in it."""
         draining = any(one.view.state == "draining" for one in (*seen, *own.values()))
         runs = tuple(self._runs(one, own) for one in seen)
-        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=told.found(seen, own))
+        found, left_out = told.found(seen, own), self._faults.left_out
+        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=found, left_out=left_out)
         others = [
             records.replica_view(record)
             for record in records.read_records(self.settings.state)
@@ -197,6 +198,7 @@ class Deployer:
                 # One that is told to drain leaves the listener alone when supervisord's SIGTERM comes.
                 client.post(slot_socket(run, address, slot), "/drain")
                 self._supervisor.stop(f"{address}:{slot}")
+                importing_file(run, address, slot).unlink(missing_ok=True)  # the next try begins anew
             case policy.Reject(content):
                 reason = f"a worker did not get ready in {policy.SWAP_LIMIT_S:.0f} s"
                 blamed = next(iter(content.apps), "") if content.alone else ""  # a pool's app is nobody else's fault
@@ -212,11 +214,12 @@ class Deployer:
         trouble = f"{app}: loading it does not end, or ends the worker"
         log("error", trouble, app=app)
         wanted = self._wanted or Wanted()
-        if self._deploys.brings(app) or (self._deploys.brings() and instead is not None):
+        served = app in wanted.apps and instead == wanted.apps[app].code
+        if self._deploys.brings(app) or (self._deploys.brings() and served):
             content = self._observer.plan(group).newest
             self._faults.reject(wanted, content, trouble, app)
-        elif self._faults.leave_out(wanted, app, instead, trouble):
-            log("error", f"{app}: it is left out until another release of it is wanted", app=app)
+        elif self._faults.leave_out(wanted, app, instead, f"{trouble}; `hedgerow deploy {app}` tries it again"):
+            log("error", f"{app}: it is left out until another release of it is wanted, or it is ordered", app=app)
 
     def _tell(self, seen: list[Seen], own: dict[str, Seen], processes: dict[str, ProcessInfo], now: float) -> None:
         """The replica's record: at each change of state, and every two seconds."""
@@ -237,6 +240,7 @@ class Deployer:
             "broken": broken,
             "folders": folders,
             "troubles": self._faults.troubles,
+            "ordered": {name: ordered for name, (ordered, _) in self._faults.left_out.items()},
             "runs": [self._runs(one, own) for one in seen],
             **dict(zip(("refuses", "blamed", "reason"), self._faults.told, strict=True)),
             **told.groups(seen, own, processes),

@@ -67,7 +67,7 @@ class Deploys:
         known = self._apps.get(name)
         if known is None or (known.code, known.placement) != (str(code), version.placement):
             known = self._apps[name] = pools.app(name, code, version.placement)
-        return known
+        return dataclasses.replace(known, ordered=self.state.app(name).ordered)
 
     @property
     def troubles(self) -> dict[str, str]:
@@ -161,7 +161,7 @@ class Deploys:
         here.keep_what_is_back()
         for order in self._open:
             self._write(self._desk.prepared(order, self.state))
-            self._desk.carry_out(order, self.state, any(view.draining for view in replicas))
+            self._desk.carry_out(order, self.state, replicas)
         self._write(self._moves.note(self.state))
         here.start(self.state)
         self._moves.start(self.state)
@@ -309,8 +309,9 @@ class Deploys:
             return
         self._write(state)
         if state.round is not None:
-            reasons = sorted({state.apps[name].deploys[0].reason for name in round.changes})
-            self._log("error", f"round {round.number} turns back: {'; '.join(reasons)}")
+            reasons = sorted({state.apps[name].deploys[0].reason for name in round.changes} - {""})
+            does = "turns back" if state.round.state == rounds.REVERTING else "goes on without one"
+            self._log("error", f"round {round.number} {does}: {'; '.join(reasons)}")
         else:
             ended = "all old" if round.state == rounds.REVERTING else "all new"
             self._log("info", f"round {round.number} has ended: {ended}")

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 
 from ..config import Settings
 from . import layout, orders, renewals, rounds
 from .candidates import Candidates
-from .entries import LIVE, ROLLBACK, Deploy, State
+from .entries import LIVE, ROLLBACK, AppState, Deploy, State
 from .environments import builds
 from .orders import Order, Orders
 from .placement import AUTO
-from .rounds import Passed
+from .rounds import Passed, ReplicaView
 
 ASKED = "asked"  # instead of the mark of what was known when an app was placed
 STILL_S = 60.0  # for so long a folder may go on changing
+READY_S = 180.0  # for so long a release that is wanted already may take until all run it; as for a round
 
 
 class Desk:
@@ -29,18 +31,21 @@ class Desk:
         self._orders = orders
 
     def prepared(self, order: Order, state: State) -> State:
-        """What the ledger has to tell before it is carried out: who asks for a deploy wants what was refused."""
+        """What the ledger has to tell before it is carried out: who asks for a deploy wants what was refused, or left
+        out.
+        """
         app = state.app(order.app)
         if order.what == orders.POOL and not order.accepted and app.release:
             found = () if order.pool == AUTO else app.found
             return state.with_app(order.app, dataclasses.replace(app, wish=order.pool, found=found, placed=ASKED))
         if order.accepted or order.what != orders.DEPLOY or not self._candidates.has_settled(order.app):
             return state
-        if not (app.refused or app.again or app.hooking):
+        if order.app not in state.apps:
             return state
-        return state.with_app(order.app, dataclasses.replace(app, refused="", again=0.0, hooking=""))
+        anew = dataclasses.replace(app, refused="", again=0.0, hooking="", ordered=state.number + 1)
+        return state.with_app(order.app, anew)
 
-    def carry_out(self, order: Order, state: State, draining: bool) -> None:
+    def carry_out(self, order: Order, state: State, replicas: Sequence[ReplicaView]) -> None:
         """Accept it, or answer it: when it is known what became of it, and no earlier worker answers any more."""
         if not order.accepted:
             here = self._candidates
@@ -51,7 +56,8 @@ class Desk:
         if order.what == orders.UPGRADE:
             answer = renewals.answer(state, order) or self._without_apps(order, state)
         else:
-            answer = orders.outcome(order, state.app(order.app)) or self._settled(order, state)
+            answer = orders.outcome(order, state.app(order.app)) or self._settled(order, state, replicas)
+        draining = any(view.draining for view in replicas)
         if answer is not None and not (answer.done and draining):
             self._orders.put(answer)
 
@@ -98,7 +104,7 @@ class Desk:
         here.wait(Passed(name, deploy, "" if refused == release else refused))
         return None
 
-    def _settled(self, order: Order, state: State) -> Order | None:
+    def _settled(self, order: Order, state: State, replicas: Sequence[ReplicaView]) -> Order | None:
         """The answer when nothing is under way of which it could come: no order is left open, since it keeps the lease.
         A rollback that waited in a deployer that is no more waits again.
         """
@@ -117,5 +123,18 @@ class Desk:
         if release is None or name in here.news(state):
             return None
         if release == app.release:
-            return order.answered(True, f"{name}: {release} runs already")
+            return _served(order, app, replicas)
         return order.answered(False, app.trouble.reason if app.trouble else f"{name}: {release} is refused")
+
+
+def _served(order: Order, app: AppState, replicas: Sequence[ReplicaView]) -> Order | None:
+    """The answer when every replica runs what is wanted of the app, or one has tried it since the order, in vain."""
+    name = order.app
+    left_out = [view.left_out[name] for view in replicas if name in view.left_out]
+    if again := [trouble for ordered, trouble in left_out if ordered == app.ordered]:
+        return order.answered(False, again[0])
+    runs = [runs.get(name) for view in replicas for runs in view.runs]
+    if not left_out and all(one == app.version.key for one in runs):
+        return order.answered(True, f"{name}: {app.release} is live")
+    late = time.time() - order.given > READY_S
+    return order.answered(False, f"{name}: {app.release} does not get ready everywhere") if late else None

@@ -81,7 +81,8 @@ class AppState:
     before `again` (Unix time), with 0 never by itself; hooking, hooked: the release whose hook was begun, and those
     whose hooks have ended well, the newest first; deploys: the last ones, the newest first; wish: the pool that the
     operator wants; found: why it should not share, noticed while it served; placed: the `mark` of
-    what was known when it was placed, or tried to be.
+    what was known when it was placed, or tried to be; ordered: the number of the entry in which its deploy was ordered
+    last.
     """
 
     release: str = ""
@@ -94,6 +95,7 @@ class AppState:
     hooking: str = ""
     hooked: tuple[str, ...] = ()
     deploys: tuple[Deploy, ...] = ()
+    ordered: int = 0
 
     @property
     def version(self) -> Version:

@@ -24,6 +24,10 @@ class LeftOut:
     trouble: str
     lacks_python: bool = False
 
+    def holds(self, wanted: App) -> bool:
+        """Whether that is still what is wanted, and nobody has ordered its deploy since."""
+        return (wanted.key, wanted.ordered) == (self.app.key, self.app.ordered)
+
 
 class Faults:
     """Those of one replica. rejected: content that is not tried again while the same is wanted."""
@@ -45,6 +49,11 @@ class Faults:
         """Why apps are left out."""
         return {name: left.trouble for name, left in self._left_out.items()}
 
+    @property
+    def left_out(self) -> dict[str, tuple[int, str]]:
+        """The same, with the order before which that was: for who answers it."""
+        return {name: (left.app.ordered, left.trouble) for name, left in self._left_out.items()}
+
     def reject(self, wanted: Wanted, content: Content, reason: str, blamed: str = "") -> None:
         """A worker did not get ready with this content, a part of what is wanted."""
         self.rejected, self._reason, self._blamed = content, reason, blamed
@@ -55,8 +64,8 @@ class Faults:
         self.rejected, self._rejected, self._blamed, self._reason = None, None, "", ""
 
     def leave_out(self, wanted: Wanted, name: str, instead: str | None, trouble: str) -> bool:
-        """Do not load this release of an app any more; instead: the code of the one that runs. Whether there is one to
-        be left out.
+        """Do not load this release of an app any more until its deploy is ordered; instead: the code of the one that
+        runs. Whether there is one to be left out.
         """
         app = wanted.apps.get(name)
         if app is None:
@@ -75,8 +84,11 @@ class Faults:
         told = []
         for name, app in wanted.apps.items():
             left, is_new = self._left_out.get(name), self._minded.get(name) != app.key
-            if left is not None and left.lacks_python and not trouble(app.placement.environment):
-                del self._left_out[name]
+            if left is not None and left.lacks_python:
+                if trouble(app.placement.environment):
+                    self._left_out[name] = dataclasses.replace(left, app=app)  # no order helps
+                else:
+                    del self._left_out[name]
             elif left is None and is_new and (why := trouble(app.placement.environment)):
                 self._left_out[name] = LeftOut(app, None, f"{name}: {why}", lacks_python=True)
                 told.append(f"{name}: {why}; it is left out until it has one")
@@ -87,8 +99,8 @@ class Faults:
         """What is wanted, as far as it can be run here."""
         if wanted is None:
             return None
-        keys = wanted.keys
-        self._left_out = {name: left for name, left in self._left_out.items() if keys.get(name) == left.app.key}
+        known = ((name, left, wanted.apps.get(name)) for name, left in self._left_out.items())
+        self._left_out = {name: left for name, left, app in known if app is not None and left.holds(app)}
         apps, broken = dict(wanted.apps), dict(wanted.broken)
         for name, left in self._left_out.items():
             del apps[name]

@@ -80,7 +80,12 @@ class Observer:
         failing = bool(info and info.state == "BACKOFF")
         content = entry.content if entry else None
         pid = info.pid if info else 0
-        return SlotView(alive, failing, state, now - before[1], generation, content, *self._importing(plan, slot), pid)
+        importing, importing_s = self._importing(plan, slot)
+        if content is not None and content.alone:
+            importing_s = float("inf")  # all its tries count as one
+            if failing and not importing:  # by what its environment holds it may end before it is named
+                importing = next(iter(content.apps), "")
+        return SlotView(alive, failing, state, now - before[1], generation, content, importing, importing_s, pid)
 
     def _importing(self, plan: Plan, slot: str) -> tuple[str, float]:
         """The app that the worker in a slot is loading, and for how long; '' if it loads none."""

@@ -22,8 +22,8 @@ from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import Mount, mount_of
 from .entries import key
 from .placement import BESIDE_OTHERS, GREENLETS, SHARED, STRICT, Placement
-from .plan import Content, Forward, pool_link, pool_listener
-from .policy import Action, AddressView, Drain, Remove, Stop
+from .plan import Content, Forward, other_slot, pool_link, pool_listener
+from .policy import CRASH_LIMIT_S, Action, AddressView, Drain, Remove, Start, Stop
 from .rounds import LOADING, NOT_READY, Releases
 
 MIXED = "mixed"  # the processes of a pool serve different releases
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[prx][0-9a-f]{10}|s[0-9]{1,3}")
 @dataclass(frozen=True)
 class App:
     """What a replica is to run of one app. code: where the release lies; mount: where it answers; run: the command that
-    is its server; strict: it wants nobody's fate to be its own.
+    is its server; strict: it wants nobody's fate to be its own; ordered: when somebody last ordered its deploy.
     """
 
     code: str
@@ -43,6 +43,7 @@ class App:
     placement: Placement = BESIDE_OTHERS
     run: str = ""
     strict: bool = False
+    ordered: int = 0
 
     @property
     def key(self) -> str:
@@ -214,11 +215,11 @@ def sent_to(content: Content) -> set[str]:
 
 def serve(content: Content, pools: Mapping[str, AddressView], addresses: Iterable[AddressView] = ()) -> bool:
     """Whether all pools serve what this content sends to them and some address does not yet: one that all send to is
-    no better served if they wait for it, and may be busy, or loading, for long.
+    no better served if they wait for it, and may be busy, or loading, for long. Nor is an app that is new.
     """
     present = [view.current.content for view in addresses]
     for name, forward in content.forwards.items():
-        if present and all(one and _is_sent(name, forward, one) for one in present):
+        if present and all(one and (_is_sent(name, forward, one) or _is_new(name, forward, one)) for one in present):
             continue
         for socket in forward.sockets:
             view = pools.get(Path(socket).stem)
@@ -231,6 +232,12 @@ def serve(content: Content, pools: Mapping[str, AddressView], addresses: Iterabl
 def _is_sent(name: str, forward: Forward, content: Content) -> bool:
     known = content.forwards.get(name)
     return known is not None and known.sockets == forward.sockets
+
+
+def _is_new(name: str, forward: Forward, content: Content) -> bool:
+    """Nobody has had an answer of it: who asks may as well wait for its own pool."""
+    own = not any(has_neighbours(Path(socket).stem) for socket in forward.sockets)
+    return own and not any(name in known for known in (content.apps, content.forwards, content.broken))
 
 
 def _contents(addresses: Iterable[AddressView]) -> list[Content]:
@@ -263,6 +270,19 @@ def let_go(view: AddressView) -> list[Action]:
         elif slot.alive and not slot.going:
             actions.append(Stop(view.address, name))
     return actions
+
+
+def refuse(view: AddressView) -> list[Action]:
+    """For a pool that is wanted no more, and that workers of addresses still send to until they have drained: where
+    nobody serves it, a worker without its app takes what waits in the socket's queue, and refuses it before entry.
+    """
+    now = view.current
+    if view.other.alive or now.ready or now.going or now.for_s < CRASH_LIMIT_S:
+        return []
+    if now.content is None or now.content.run:  # who sends to a server of an app's own finds out by itself
+        return []
+    stop: list[Action] = [Stop(view.address, view.active)] if now.failing else []  # or supervisord would go on trying
+    return [*stop, Start(view.address, other_slot(view.active), Content(behind=True))]
 
 
 def retire(view: AddressView) -> list[Action]:

@@ -67,6 +67,10 @@ def replica_view(record: dict[str, Any]) -> ReplicaView:
         any(address["state"] == "draining" for address in record["addresses"]),
         tuple(map(str, record.get("folders", ()))),
         {name: Finding(**one) for name, one in record.get("found", {}).items()},
+        {
+            name: (record.get("ordered", {}).get(name, 0), trouble)
+            for name, trouble in record.get("troubles", {}).items()
+        },
     )
 
 

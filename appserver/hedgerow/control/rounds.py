@@ -30,7 +30,8 @@ class ReplicaView:
     """What a live replica says. runs: for each of its addresses what serves there, by app, as `goal` tells it;
     rejected: the same with which a worker did not get ready; blamed: the app that was the cause, if that is known;
     reason: a sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps
-    whose folders it sees; found: of apps that serve, why they should not share their worker.
+    whose folders it sees; found: of apps that serve, why they should not share their worker; left_out: the apps that it
+    could not load, with AppState.ordered of then, and why.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ReplicaView:
     draining: bool = False
     folders: Collection[str] = ()
     found: Mapping[str, Finding] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -214,10 +216,12 @@ def _of(round: Round, runs: Releases, new: Releases) -> Releases:
 
 def _revert(state: State, round: Round, view: ReplicaView, again: float) -> State:
     """All old. If one app was the cause, the others' contents come again: with the next round if it was of this one,
-    later if it is one that runs and would not load any more.
+    later if it is one that runs and would not load any more. What has a pool of its own is no part of the others'
+    workers: it turns back alone, and they go on.
     """
     within = view.blamed in round.changes
-    for name, (old, new) in round.changes.items():
+    alone = {name: change for name, change in round.changes.items() if name == view.blamed and _is_apart(*change)}
+    for name, (old, new) in (alone or round.changes).items():
         guilty = view.blamed in (name, "")
         innocent = f"{view.blamed} went wrong" if within else f"{view.reason}; tried again soon"
         reason = view.reason if guilty else innocent
@@ -225,7 +229,13 @@ def _revert(state: State, round: Round, view: ReplicaView, again: float) -> Stat
         if (guilty or not within) and not _failed_since(app, round):
             app = _refuse(app, old, new, again=0.0 if guilty and new.release else again)
         state = state.with_app(name, dataclasses.replace(app, release=old.release, placement=old.placement))
+    if alone and (others := {name: change for name, change in round.changes.items() if name not in alone}):
+        return dataclasses.replace(state, round=dataclasses.replace(round, changes=others))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
+
+
+def _is_apart(old: Version, new: Version) -> bool:
+    return new.placement.is_own and (old.placement.is_own or not old.release)
 
 
 def _refuse(app: AppState, old: Version, new: Version, again: float) -> AppState:

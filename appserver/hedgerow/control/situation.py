@@ -3,7 +3,8 @@
 Each group gets on by policy.py; here is what they have to do with each other:
 
     addresses      take turns; who serves is not swapped to content with new pools that do not serve it yet
-    own pools      each by itself; one that is wanted is added; one that nobody sends to any more is ended
+    own pools      each by itself; one that is wanted is added; one that nobody sends to any more is ended; until then
+                   one that is not served refuses
     further pools  likewise; one keeps an app that has left it while it is still sent there
     shared pool    behind a gateway it is groups of its own, which take turns, and keep what is still sent to them
     idle pools     one that nobody has asked for long is put to sleep: its keeper holds the socket; who asks wakes it
@@ -54,7 +55,7 @@ def decide(seen: Situation) -> list[Action]:
     kept = pools.in_use(seen.addresses)
     for name, view in seen.pools.items():
         if name not in wanted:
-            actions += pools.retire(view) if name not in kept else []
+            actions += pools.refuse(view) if name in kept else pools.retire(view)
         elif not pools.is_shared(name):
             actions += _own(seen, name, view, wanted[name])
     return actions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hedgerow.control.faults import Faults
 from hedgerow.control.placement import Placement
 from hedgerow.control.plan import Content
@@ -27,6 +29,21 @@ def test_a_left_out_release_is_not_loaded_until_another_one_is_wanted() -> None:
     assert faults.without(newer) == newer
     assert faults.troubles == {}
     assert faults.without(BOTH) == BOTH, "it may be tried again, since something has changed"
+
+
+def test_a_left_out_release_is_tried_again_when_its_deploy_is_ordered() -> None:
+    faults = Faults()
+    assert faults.leave_out(BOTH, "blog", None, "blog: it hangs")
+    assert faults.left_out == {"blog": (0, "blog: it hangs")}
+    neighbour = Wanted({**BOTH.apps, "shop": dataclasses.replace(BOTH.apps["shop"], ordered=7)})
+    left = faults.without(neighbour)
+    assert left is not None
+    assert "blog" not in left.apps, "another's order is not its own"
+    ordered = Wanted({**BOTH.apps, "blog": dataclasses.replace(BOTH.apps["blog"], ordered=7)})
+    assert faults.without(ordered) == ordered
+    assert faults.leave_out(ordered, "blog", None, "blog: it hangs")
+    assert faults.left_out == {"blog": (7, "blog: it hangs")}
+    assert faults.without(ordered) != ordered, "an order is for once"
 
 
 def test_the_release_that_runs_is_kept_instead() -> None:
@@ -78,6 +95,10 @@ def test_who_has_no_python_is_left_out_until_it_has_one_and_who_runs_already_goe
     assert left is not None
     assert (set(left.apps), left.broken) == ({"b"}, {"a": "a: its Python is gone"})
     assert faults.as_told(left.keys) == wanted.keys, "a round does not wait for it"
+    ordered = Wanted({**apps, "a": dataclasses.replace(apps["a"], ordered=7)})
+    assert faults.mind(ordered, trouble) == []
+    assert faults.without(ordered) == left, "an order does not bring its Python"
+    assert faults.left_out["a"][0] == 7, "and is answered"
     gone.clear()
     assert faults.mind(wanted, trouble) == []
     assert faults.without(wanted) == wanted

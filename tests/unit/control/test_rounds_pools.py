@@ -43,6 +43,39 @@ def test_a_move_that_is_turned_back_refuses_no_content() -> None:
     assert back.deploys[0].outcome == "reverted"
 
 
+def test_what_has_a_pool_of_its_own_turns_back_alone_and_the_others_go_on() -> None:
+    before = State(9, apps={**BOTH.apps, "blog": AppState("b1", ALONE)})
+    passed = [
+        Passed("shop", Deploy("s2")),
+        *(Passed(app, Deploy(f"{app}2", placement=ALONE)) for app in ("blog", "new")),
+    ]
+    state = begin(before, passed)
+    for app in ("new", "blog"):
+        turned = advance(state, [ReplicaView("r1", (goal(before),), goal(state), app, f"{app}: it hangs")])
+        assert turned is not None
+        assert turned.round is not None
+        assert (turned.round.state, app in turned.round.changes) == ("rolling", False)
+        assert (turned.apps[app].refused, turned.apps[app].deploys[0].outcome) == (f"{app}2", "reverted")
+        assert turned.apps[app].deploys[0].reason == f"{app}: it hangs"
+        state = turned
+    assert goal(state) == {"blog": "b1@own/greenlets/", "shop": "s2"}
+    assert state.apps["shop"].deploys[0].reason == ""
+    assert advance(state, [ReplicaView("r1", ({**goal(state), "blog": "blog2"},))]) is None, "r1 has still to go back"
+    assert ended(state).apps["shop"].deploys[0].outcome == "live"
+    alone = begin(before, passed[1:2])
+    turned = advance(alone, [ReplicaView("r1", (goal(before),), goal(alone), "blog", "it hangs")])
+    assert turned is not None
+    assert turned.round is not None
+    assert (turned.round.state, goal(turned)) == ("reverting", goal(before))
+
+
+def test_who_shared_its_worker_turns_back_with_the_others() -> None:
+    state = begin(BOTH, [Passed("shop", Deploy("s2")), Passed("blog", Deploy("b1", cause=MOVE, placement=ALONE))])
+    turned = advance(state, [ReplicaView("r1", (goal(BOTH),), goal(state), "blog", "it hangs")])
+    assert turned is not None
+    assert goal(turned) == goal(BOTH)
+
+
 def test_what_is_known_is_placed_once() -> None:
     blog = AppState("b1", found=FOUND)
     assert blog.is_unplaced

@@ -56,10 +56,37 @@ def test_who_sends_to_a_pool_that_is_busy_or_loads_again_is_swapped_for_a_neighb
     assert done(newer, SHARING, group(POOL, own, "loading")) == [], "one that is new has to serve first"
 
 
+def test_who_is_new_and_has_a_pool_of_its_own_is_waited_for_by_nobody() -> None:
+    own, before = pools.of_pools(APART)[POOL], Wanted({"blog": BLOG})
+    newer = Wanted({**APART.apps, "blog": App("/s/releases/blog/b2/blog", BLOG.mount)})
+    start = Start("8001", "b", pools.of_addresses(newer, RUN))
+    assert done(newer, before, group(POOL, own, "loading")) == [start]
+    left_out = Wanted({"blog": BLOG}, {"shop": "shop: it ends the worker"})
+    assert done(newer, left_out, group(POOL, own, "loading")) == [], "it is down, and tried again"
+    shared = Wanted({**newer.apps, "shop": SHOP})
+    views = [group(name, pools.of_shared(before)) for name in ("s0", "s1")]
+    [swap] = done(shared, before, *views, gateway=("s0", "s1"))
+    assert swap == Start("s0", "b", pools.of_shared(shared)), "in a shared pool some may have it, and others not"
+
+
 def test_a_move_back_ends_the_pool_when_nobody_sends_to_it() -> None:
     own = pools.of_pools(APART)[POOL]
     assert done(SHARING, APART, group(POOL, own)) == [Start("8001", "b", pools.of_addresses(SHARING, RUN))]
     assert done(SHARING, SHARING, group(POOL, own)) == [Drain(POOL, "a")]
+
+
+def test_what_waits_for_a_pool_that_nobody_serves_and_that_is_wanted_no_more_is_refused() -> None:
+    own = pools.of_pools(APART)[POOL]
+    without = Wanted({"blog": BLOG}, {"shop": "shop: it ends the worker"})
+    dead = AddressView(POOL, True, "a", {"a": SlotView(True, True, for_s=3.0, content=own), "b": SlotView()})
+    assert done(without, APART, dead)[1:] == [Stop(POOL, "a"), Start(POOL, "b", Content(behind=True))]
+    silent = AddressView(POOL, True, "a", {"a": SlotView(True, for_s=3.0, content=own), "b": SlotView()})
+    assert done(without, APART, silent)[1:] == [Start(POOL, "b", Content(behind=True))], "it may be busy"
+    assert not done(without, APART, group(POOL, own))[1:], "it serves: nobody is refused"
+    refusing = SlotView(True, False, "ready", 1.0, 2, Content(behind=True))
+    both = AddressView(POOL, True, "a", {**dead.slots, "b": refusing})
+    assert len(done(without, APART, both)) == 1, "once is enough"
+    assert done(without, without, both) == [Stop(POOL, "a"), Drain(POOL, "b")]
 
 
 def test_a_pool_that_is_not_there_keeps_no_cold_address_from_its_start() -> None:
