@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from hedgerow.control.observe import Observer
+from hedgerow.control.placement import OWN
 from hedgerow.control.plan import Content, Plan, importing_file, plan_path, write_plan
 from hedgerow.control.supervisor import ProcessInfo
 
-SHARED, ALONE = Content({"a": "/r/1/a", "b": "/r/1/b"}), Content({"a": "/r/1/a"}, alone=True)
+SHARED, ALONE = Content({"a": "/r/1/a", "b": "/r/1/b"}), Content({"a": "/r/1/a"}, pool=OWN)
 
 
 def test_an_app_that_is_alone_is_at_fault_for_a_worker_that_ends_before_it_names_it(tmp_path: Path) -> None:

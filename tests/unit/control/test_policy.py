@@ -201,7 +201,8 @@ class World:
         """One round of the deployer. What it does must never take a serving slot from an address that has no other."""
         views = tuple(self.view(address) for address in self.addresses)
         actions = decide(Observation(views, self.wanted, self.rejected))
-        swaps = [view.address for view in views if view.state == "swapping"]  # one that turns is done with this round
+        # One that turns is done with this round; one whose new worker has gone while the old one drains is no swap.
+        swaps = [view.address for view in views if view.state == "swapping" and view.current.alive]
         starts = [action.address for action in actions if isinstance(action, Start)]
         assert len({*swaps, *(a for a in starts if self.ready(a))}) <= 1
         for action in actions:
