@@ -40,7 +40,7 @@ class Stack:
 
 
 def pool_worker(run: Path, listener: socket.socket, slot: str = "a", app: Path = POOLED, **options: Any) -> Worker:
-    content = {"behind": True, "alone": True} | options.pop("content", {})
+    content = {"behind": True, "pool": "own"} | options.pop("content", {})
     return Worker(
         run, {"pooled": app}, listener, slot, name=Path(listener.getsockname()).stem, content=content, **options
     )
