@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ..config import Settings
 from ..errors import UserError
+from ..hosting.claims import claim, conflict
 from . import layout, rounds
 from .attempts import Attempt, Attempts
 from .entries import FAILED, LIVE, SAME_RELEASE, AppState, State
@@ -204,6 +205,20 @@ class Candidates:
         """The release of what the folder holds; '' if none can be made of it, None if that is not known."""
         made, release = self._made.get(name, ("", ""))
         return release if made and made == self._folders.settled.get(name) else None
+
+    def is_gone_back_from(self, attempt: Attempt, app: AppState) -> bool:
+        """Whether a rollback was ordered meanwhile."""
+        waits = self.waiting.get(attempt.app)
+        refused = waits.passed.refused if waits else "" if app.again else app.refused
+        return bool(refused) and attempt.release == refused
+
+    def conflict(self, state: State, name: str, release: str) -> str:
+        """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
+        wanted = {one: version.release for one, version in rounds.wanted(state).items()}
+        wanted |= {one: waits.passed.deploy.release for one, waits in self.waiting.items()}
+        claims = [claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of]
+        new = claim(name, layout.code(self._settings.state, name, release))
+        return conflict(new, filter(None, claims)) if new else ""
 
     def forget(self, name: str) -> None:
         """What was made of this folder: it is new again."""

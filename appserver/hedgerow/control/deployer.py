@@ -163,7 +163,7 @@ class Deployer:
         return self._faults.as_told(pools.runs(seen.view, {name: one.view for name, one in own.items()}))
 
     def _act(self, action: policy.Action) -> None:
-        log("info", type(action).__name__, **_words(action))
+        log("info", type(action).__name__, **{key: word for key, word in vars(action).items() if isinstance(word, str)})
         try:
             self._do(action)
         except ControlError as error:  # the next round sees how things are, and decides again
@@ -284,10 +284,6 @@ class Deployer:
     def _wait(self, seconds: float | None) -> None:
         if select.select([self._bell], [], [], seconds)[0]:
             os.read(self._bell, 64)
-
-
-def _words(action: policy.Action) -> dict[str, Any]:
-    return {name: value for name, value in vars(action).items() if isinstance(value, str)}
 
 
 def log(level: str, message: str, **more: Any) -> None:

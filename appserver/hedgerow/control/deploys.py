@@ -13,7 +13,6 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from ..hosting.claims import claim, conflict
 from . import layout, pools, references, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
@@ -216,14 +215,8 @@ class Deploys:
     def _settle(self, attempt: Attempt) -> None:
         if not attempt.outcome.ok:
             self._fail(attempt)
-        elif not self._is_gone_back_from(attempt):
+        elif not self._candidates.is_gone_back_from(attempt, self.state.app(attempt.app)):
             self._go_on(attempt)
-
-    def _is_gone_back_from(self, attempt: Attempt) -> bool:
-        """Whether a rollback was ordered meanwhile."""
-        app, waits = self.state.app(attempt.app), self._candidates.waiting.get(attempt.app)
-        refused = waits.passed.refused if waits else "" if app.again else app.refused
-        return bool(refused) and attempt.release == refused
 
     def _go_on(self, attempt: Attempt) -> None:
         """Behind a trial, or a hook, that was passed."""
@@ -234,7 +227,7 @@ class Deploys:
             if attempt.release not in (self.state.app(name).release, self.state.app(name).refused):
                 self._candidates.forget(name)  # somebody has asked for it meanwhile
             self._forget_trouble(attempt)
-        elif taken := self._conflict(name, attempt.release):
+        elif taken := self._candidates.conflict(self.state, name, attempt.release):
             self._fail(attempt.after(Outcome("mount", taken)))
         else:
             where, why = attempt.placement.where, attempt.placement.reason
@@ -245,15 +238,6 @@ class Deploys:
                 name, attempt.deploy(), beneath=attempt.beneath, replaces=attempt.replaces, known=attempt.known
             )
             self._candidates.wait(passed, attempt.fingerprint)
-
-    def _conflict(self, name: str, release: str) -> str:
-        """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
-        waiting = self._candidates.waiting
-        wanted = {one: version.release for one, version in rounds.wanted(self.state).items()}
-        wanted |= {one: waits.passed.deploy.release for one, waits in waiting.items()}
-        claims = [claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of]
-        new = claim(name, layout.code(self._settings.state, name, release))
-        return conflict(new, filter(None, claims)) if new else ""
 
     def _forget_trouble(self, attempt: Attempt) -> None:
         """The folder holds again what is live."""
@@ -290,7 +274,7 @@ class Deploys:
         self._candidates.drop_outdated(self.state)
         for name, one in list(waiting.items()):  # what it has passed with may have gone since
             deploy = one.passed.deploy
-            if deploy.release and (taken := self._conflict(name, deploy.release)):
+            if deploy.release and (taken := self._candidates.conflict(self.state, name, deploy.release)):
                 del waiting[name]
                 self._write(rounds.fail(self.state, name, dataclasses.replace(deploy, step="mount", reason=taken)))
         state = rounds.begin(self.state, self._waiting)
