@@ -166,6 +166,23 @@ def test_its_packages_change_only_for_its_own_apps_and_if_all_of_them_pass(here:
     assert (seen(here, "old")[1], seen(here, "new")[1]) == ("1.0", "2.0")
 
 
+@pytest.mark.slow
+def test_packages_are_not_replaced_beneath_who_comes_meanwhile(here: Stack) -> None:
+    require(here, "new", "plain>=2\n")
+    here.up()
+    settled(here, new="shared")
+    require(here, "old", "plain<2\n")
+    settled(here, old=POOL)
+    (here.apps / "old" / "app.py").write_text("import time\ntime.sleep(3)\n" + APP)
+    require(here, "old", "plain==1.0\n")
+    until(lambda: list((here.base / "run").glob("trial*")), 20, "it is tried, and loads for long")
+    require(here, "late", "plain>=1.5,<2\n")
+    settled(here, late=POOL)
+    until(lambda: len(deploys(here, "old")) == 2, 40, "it is tried again beside the other")
+    settled(here, old="own", late=POOL)
+    assert (seen(here, "old")[1], seen(here, "late")[1]) == ("1.0", "1.5")
+
+
 def test_what_speaks_against_sharing_counts_there_too(here: Stack) -> None:
     require(here, "new", "plain>=2\n")
     here.up()

@@ -60,20 +60,20 @@ ALONE = Beside()
 
 
 class Placed(NamedTuple):
-    """What came of a release, and where it runs if that was well. beneath: what its pool runs in so far; replaces: the
-    pool would have other packages then, and not only more.
+    """What came of a release, and where it runs if that was well. beneath: what its pool runs in so far; replaces: if
+    the pool would have other packages then, and not only more, the releases of the others there, by app.
     """
 
     outcome: Outcome
     placement: Placement = BESIDE_OTHERS
     beneath: str = ""
-    replaces: bool = False
+    replaces: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Found:
     """The environments with what a release requires, None for what there is: beside others, and alone. conflict: why
-    the shared pool cannot have it; further: the pool that can, '' if none; replaces: as in Placed.
+    the shared pool cannot have it; further: the pool that can, '' if none; replaces: which has other packages then.
     """
 
     beside: str | None = None
@@ -115,8 +115,9 @@ def place(
             raise
         return Placed(Outcome("environment", str(mistake)))
     outcome, chosen = placing.tried(_asked(manifest, found), found)
-    beneath = beside.pool(chosen.pool).environment
-    return Placed(outcome, chosen, beneath, found.replaces and not chosen.is_own)
+    pool = beside.pool(chosen.pool)
+    others = {name: code.parent.name for name, code in pool.others.items()}
+    return Placed(outcome, chosen, pool.environment, others if found.replaces and not chosen.is_own else None)
 
 
 class _Placing:
@@ -165,7 +166,7 @@ class _Placing:
         pool = self._beside.pool(name)
         if not pool.others:
             found = self._own(uv, asked, pool.environment or self._beside.had)
-            return Found(found, found, conflict.sentence, name)
+            return Found(found, found, conflict.sentence, name, replaces=True)  # it was made for nobody else
         had = builds.read(self._settings.state, pool.environment)
         if had is None or not interpreters.fits(asked, had.interpreter):
             return None
