@@ -187,9 +187,19 @@ def test_what_speaks_against_sharing_counts_there_too(here: Stack) -> None:
     require(here, "new", "plain>=2\n")
     here.up()
     settled(here, new="shared")
+    brings = here.apps / ".brings"
+    (brings / "wheels").mkdir(parents=True)
+    wheel(brings / "wheels", "brought", "1.0")
+    (brings / "requirements.txt").write_text("--find-links ./wheels\nbrought\nplain<2\n")
+    (brings / "app.py").write_text(APP)
+    brings.rename(here.apps / "brings")
+    settled(here, brings="own")  # though it is the first one: with its release those packages go
     require(here, "old", "plain<2\n")
     require(here, "sets", "plain<2\n", WRITES)
     settled(here, old=POOL, sets="own")
     told = {one["name"]: one["reason"] for one in here.status()["apps"]}
     assert "sets json.indent" in told["sets"]
+    (here.apps / "brings" / "app.py").write_text(APP + "\n")
+    until(lambda: len(deploys(here, "brings")) == 2, 30, "its next release is live")
+    assert pools(here)["brings"] == "own", "also with what it has already"
     assert seen(here, "sets")[1:] == ("1.5", "app")

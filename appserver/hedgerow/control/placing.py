@@ -165,7 +165,10 @@ class _Placing:
         name = placement.further(reasons)
         pool = self._beside.pool(name)
         if not pool.others:
-            found = self._own(uv, asked, pool.environment or self._beside.had)
+            made = self._packages(uv, asked, pool.environment or self._beside.had)
+            if resolution.brings(self._code.parents[1], made.lock):  # what it has may be an earlier release's
+                return None
+            found = builds.build(uv, made, asked)
             return Found(found, found, conflict.sentence, name, replaces=True)  # it was made for nobody else
         had = builds.read(self._settings.state, pool.environment)
         if had is None or not interpreters.fits(asked, had.interpreter):
@@ -180,11 +183,15 @@ class _Placing:
         found = builds.build(uv, builds.own(of_all if replaces else kept.lock.added(of_all), had.interpreter), asked)
         return Found(found, self._alone(found, self._kept(uv, asked)), conflict.sentence, name, replaces)
 
-    def _own(self, uv: Uv, asked: Requirements, had: str = "") -> str:
-        """An environment for it alone, with what it has now as far as it still asks for that."""
+    def _own(self, uv: Uv, asked: Requirements) -> str:
+        """An environment for it alone."""
+        return builds.build(uv, self._packages(uv, asked, self._beside.had), asked)
+
+    def _packages(self, uv: Uv, asked: Requirements, had: str) -> builds.Environment:
+        """The same before it is built. had: what it has now, which stays as far as it still asks for that."""
         python = interpreters.choose([asked], uv.interpreters)
-        kept = builds.kept(self._settings.state, had or self._beside.had, python)
-        return builds.build(uv, builds.own(resolution.own(uv, asked, python, kept), python), asked)
+        kept = builds.kept(self._settings.state, had, python)
+        return builds.own(resolution.own(uv, asked, python, kept), python)
 
     def _kept(self, uv: Uv, asked: Requirements) -> builds.Environment | None:
         """What an app has that is in its own pool for other reasons, and more if it asks for that by now."""

@@ -59,7 +59,7 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
             alone = _alone(uv, asked, files, running(), place)
             return Conflict(*_difference(refused.text, alone, present))
         new = _checked(asked, _new(found, present, links), files)
-    if brought := [package.name for package in new.packages if _is_within(asked.folder, package)]:
+    if brought := brings(asked.folder, new):
         return Conflict(f"brings {', '.join(brought)} in its own folder")
     return overlay.lock.added(new)
 
@@ -81,6 +81,11 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter, kept: Overlay = N
                 _tell(asked, refused)
             sentence, _ = _difference(refused.text, alone, _engine_versions(), "Hedgerow's workers run on")
             raise asked.mistake(sentence) from refused
+
+
+def brings(folder: Path, found: Lock) -> list[str]:
+    """Those packages whose files lie in an app's folder: they go with its release, so nobody else may run with them."""
+    return [package.name for package in found.packages if _is_within(folder, package)]
 
 
 def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None) -> Lock | Conflict:
@@ -120,7 +125,7 @@ def _of_all(
     if links is not None:
         found = _new(found, base.versions(), links)
     found = _checked(asked[0], found, files)
-    brought = [one for one in asked if any(_is_within(one.folder, package) for package in found.packages)]
+    brought = [one for one in asked if brings(one.folder, found)]
     return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else found
 
 
