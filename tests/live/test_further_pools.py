@@ -117,6 +117,7 @@ def test_apps_of_one_conflict_share_a_pool_and_nobody_loses_a_request(here: Stac
         done = here.run("pool", "older", "own", "--wait")
         assert (done.returncode, pools(here)["older"]) == (0, "own"), done.stderr
         assert seen(here, "older")[0] != seen(here, "old")[0]
+        assert seen(here, "older")[1] == "1.0", "a move changes no package, though there is a newer one"
         assert here.run("pool", "older", "auto", "--wait").returncode == 0
         settled(here, older=POOL)
 

@@ -45,7 +45,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Beside:
-    """Those that there are, by name. had: the environment that the app has in its own pool now."""
+    """Those that there are, by name. had: the environment that the app has now, if that is not the shared pool's."""
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
     had: str = ""
