@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -182,6 +183,23 @@ def test_packages_are_not_replaced_beneath_who_comes_meanwhile(here: Stack) -> N
     until(lambda: len(deploys(here, "old")) == 2, 40, "it is tried again beside the other")
     settled(here, old="own", late=POOL)
     assert (seen(here, "old")[1], seen(here, "late")[1]) == ("1.0", "1.5")
+
+
+@pytest.mark.slow
+def test_a_pool_of_which_nobody_can_be_loaded_tries_again(here: Stack) -> None:
+    base = here.base / "base"
+    base.touch()
+    require(here, "new", "plain>=2\n")
+    here.up()
+    settled(here, new="shared")
+    require(here, "old", "plain<2\n", APP + f"assert os.path.exists({str(base)!r})\n")
+    settled(here, old=POOL)
+    pid = int(seen(here, "old")[0])
+    base.unlink()
+    os.kill(pid, 9)
+    until(lambda: get(here.port, "/old/")[0] == 503, 20, "it cannot be loaded")
+    base.touch()
+    print(f"back in {until(lambda: get(here.port, '/old/')[0] == 200, 50, 'it is loaded again'):.1f} s")
 
 
 def test_what_speaks_against_sharing_counts_there_too(here: Stack) -> None:
