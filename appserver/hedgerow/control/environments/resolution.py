@@ -104,6 +104,10 @@ def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None)
 def apart(uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept: Overlay = NOTHING) -> Lock | Conflict:
     """All packages of an environment for these apps at once, without the base. kept: as in `own`."""
     with uv.workplace() as place:
+        if kept.packages is not None and not _pythons(asked, interpreter):
+            files = [*_files(uv, asked, place), _engine(place)]
+            if _is_met(uv, asked[0], files, interpreter, kept, (), place):
+                return kept.lock
         return _of_all(uv, asked, interpreter, kept, place)
 
 
