@@ -190,8 +190,12 @@ def test_what_those_who_share_an_environment_have_already_takes_no_network(site:
     before = len(site.index.asked)
     assert lock_of(resolution.apart(site.uv(), [site.app("new", "plain>=1\n"), *asked], here, kept)) == first
     assert site.index.asked[before:] == []
-    more = lock_of(resolution.apart(site.uv(), [site.app("new", "with-extra\n"), *asked], here, kept))
-    assert more.versions == first.versions | {"with-extra": "1.0"}
+    for more in ("", "with-extra\n"):  # also if what is there has its version: the others keep their files
+        strange = site.app("new", f"plain==1.0 --hash=sha256:{'0' * 64}\n{more}")
+        refused = resolution.apart(site.uv(), [strange, *asked], here, kept)
+        assert refused == Conflict("no file of plain==1.0 in the package index has one of its hashes")
+    grown = lock_of(resolution.apart(site.uv(), [site.app("new", "with-extra\n"), *asked], here, kept))
+    assert grown.versions == first.versions | {"with-extra": "1.0"}
 
 
 def lock_of(found: Lock | Conflict) -> Lock:

@@ -128,9 +128,8 @@ def _of_all(
         return Conflict(complaints.sentence(refused.text))
     if links is not None:
         found = _new(found, base.versions(), links)
-    found = _checked(asked[0], found, files)
     brought = [one for one in asked if brings(one.folder, found)]
-    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else found
+    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else _hashed(found, files)
 
 
 def _pythons(asked: Sequence[Requirements], interpreter: Interpreter) -> Conflict | None:
@@ -157,8 +156,9 @@ def _is_met(
     uv: Uv, asked: Requirements, files: Sequence[Path], interpreter: Interpreter, overlay: Overlay,
     beneath: Sequence[str], place: Path,
 ) -> bool:  # fmt: skip
-    """Whether what is there fulfils them, as uv sees it: with extras and markers, and all that follows. It takes no
-    network. uv looks into one folder only, so it gets one in which all those packages seem to be.
+    """Whether what is there fulfils them, as uv sees it: with extras and markers, and all that follows; and with the
+    hashes that they ask for. It takes no network. uv looks into one folder only, so it gets one in which all those
+    packages seem to be.
     """
     view = place / "view"
     uv.run("venv", "--quiet", "--no-project", "--python", interpreter.path, view, cwd=asked.folder)
@@ -169,7 +169,7 @@ def _is_met(
         )
     except Refused:
         return False
-    return "Would make no changes" in said
+    return "Would make no changes" in said and not isinstance(_hashed(overlay.lock, files), Conflict)
 
 
 def _files(uv: Uv, asked: Sequence[Requirements], place: Path) -> list[Path]:
@@ -219,6 +219,13 @@ def _compile(
 
 
 def _checked(asked: Requirements, found: Lock, files: Sequence[Path]) -> Lock:
+    hashed = _hashed(found, files)
+    if isinstance(hashed, Conflict):
+        raise asked.mistake(hashed.sentence)
+    return hashed
+
+
+def _hashed(found: Lock, files: Sequence[Path]) -> Lock | Conflict:
     """With those files of packages that have the hashes asked for, which uv does not look at when it makes a lock."""
     hashes: dict[str, set[str]] = {}
     for file in files:
@@ -227,7 +234,7 @@ def _checked(asked: Requirements, found: Lock, files: Sequence[Path]) -> Lock:
     try:
         return found.only(hashes)
     except UserError as error:
-        raise asked.mistake(str(error)) from error
+        return Conflict(str(error))
 
 
 def _new(found: Lock, present: Mapping[str, str], links: Path) -> Lock:
