@@ -163,7 +163,7 @@ def test_an_app_alone_keeps_its_packages_and_its_commands_find_them(here: Stack,
     assert (done.returncode, done.stdout) == (0, "old runs with other packages now\n"), done.stderr
     assert [what for what, _, place in commands(here, "old") if place != first] == ["check"]
     listed = here.run("env", "show", "old").stdout
-    assert listed.splitlines()[0].endswith(f"of an app alone, Python {sys.version.split()[0]}")
+    assert listed.splitlines()[0].endswith(f"without Hedgerow's own packages, Python {sys.version.split()[0]}")
     assert [line.split()[:2] for line in listed.splitlines() if line.startswith("plain")] == [["plain", "2.0"]]
 
 
