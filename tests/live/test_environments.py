@@ -182,6 +182,22 @@ def test_what_one_app_asks_for_anew_changes_no_more_for_all_than_it_must(site: S
     assert isinstance(pinned, Conflict)
 
 
+def test_what_those_who_share_an_environment_have_already_takes_no_network(site: Site, packages: Path) -> None:
+    here = interpreters.running()
+    asked = [site.app("blog", "plain<2\n"), site.app("shop", "other\n")]
+    first = lock_of(resolution.apart(site.uv(), asked, here))
+    kept = builds.overlay(site.settings.state, builds.build(site.uv(), builds.own(first, here), asked[0]))
+    before = len(site.index.asked)
+    assert lock_of(resolution.apart(site.uv(), [site.app("new", "plain>=1\n"), *asked], here, kept)) == first
+    assert site.index.asked[before:] == []
+    for more in ("", "with-extra\n"):  # also if what is there has its version: the others keep their files
+        strange = site.app("new", f"plain==1.0 --hash=sha256:{'0' * 64}\n{more}")
+        refused = resolution.apart(site.uv(), [strange, *asked], here, kept)
+        assert refused == Conflict("no file of plain==1.0 in the package index has one of its hashes")
+    grown = lock_of(resolution.apart(site.uv(), [site.app("new", "with-extra\n"), *asked], here, kept))
+    assert grown.versions == first.versions | {"with-extra": "1.0"}
+
+
 def lock_of(found: Lock | Conflict) -> Lock:
     assert isinstance(found, Lock), found
     return found

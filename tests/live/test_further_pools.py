@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -117,6 +118,7 @@ def test_apps_of_one_conflict_share_a_pool_and_nobody_loses_a_request(here: Stac
         done = here.run("pool", "older", "own", "--wait")
         assert (done.returncode, pools(here)["older"]) == (0, "own"), done.stderr
         assert seen(here, "older")[0] != seen(here, "old")[0]
+        assert seen(here, "older")[1] == "1.0", "a move changes no package, though there is a newer one"
         assert here.run("pool", "older", "auto", "--wait").returncode == 0
         settled(here, older=POOL)
 
@@ -166,13 +168,57 @@ def test_its_packages_change_only_for_its_own_apps_and_if_all_of_them_pass(here:
     assert (seen(here, "old")[1], seen(here, "new")[1]) == ("1.0", "2.0")
 
 
+@pytest.mark.slow
+def test_packages_are_not_replaced_beneath_who_comes_meanwhile(here: Stack) -> None:
+    require(here, "new", "plain>=2\n")
+    here.up()
+    settled(here, new="shared")
+    require(here, "old", "plain<2\n")
+    settled(here, old=POOL)
+    (here.apps / "old" / "app.py").write_text("import time\ntime.sleep(3)\n" + APP)
+    require(here, "old", "plain==1.0\n")
+    until(lambda: list((here.base / "run").glob("trial*")), 20, "it is tried, and loads for long")
+    require(here, "late", "plain>=1.5,<2\n")
+    settled(here, late=POOL)
+    until(lambda: len(deploys(here, "old")) == 2, 40, "it is tried again beside the other")
+    settled(here, old="own", late=POOL)
+    assert (seen(here, "old")[1], seen(here, "late")[1]) == ("1.0", "1.5")
+
+
+@pytest.mark.slow
+def test_a_pool_of_which_nobody_can_be_loaded_tries_again(here: Stack) -> None:
+    base = here.base / "base"
+    base.touch()
+    require(here, "new", "plain>=2\n")
+    here.up()
+    settled(here, new="shared")
+    require(here, "old", "plain<2\n", APP + f"assert os.path.exists({str(base)!r})\n")
+    settled(here, old=POOL)
+    pid = int(seen(here, "old")[0])
+    base.unlink()
+    os.kill(pid, 9)
+    until(lambda: get(here.port, "/old/")[0] == 503, 20, "it cannot be loaded")
+    base.touch()
+    print(f"back in {until(lambda: get(here.port, '/old/')[0] == 200, 50, 'it is loaded again'):.1f} s")
+
+
 def test_what_speaks_against_sharing_counts_there_too(here: Stack) -> None:
     require(here, "new", "plain>=2\n")
     here.up()
     settled(here, new="shared")
+    brings = here.apps / ".brings"
+    (brings / "wheels").mkdir(parents=True)
+    wheel(brings / "wheels", "brought", "1.0")
+    (brings / "requirements.txt").write_text("--find-links ./wheels\nbrought\nplain<2\n")
+    (brings / "app.py").write_text(APP)
+    brings.rename(here.apps / "brings")
+    settled(here, brings="own")  # though it is the first one: with its release those packages go
     require(here, "old", "plain<2\n")
     require(here, "sets", "plain<2\n", WRITES)
     settled(here, old=POOL, sets="own")
     told = {one["name"]: one["reason"] for one in here.status()["apps"]}
     assert "sets json.indent" in told["sets"]
+    (here.apps / "brings" / "app.py").write_text(APP + "\n")
+    until(lambda: len(deploys(here, "brings")) == 2, 30, "its next release is live")
+    assert pools(here)["brings"] == "own", "also with what it has already"
     assert seen(here, "sets")[1:] == ("1.5", "app")

@@ -113,8 +113,8 @@ def _told_by_pools(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """What is to be said of each app that the addresses send on, beside where it is mounted."""
     for pool in record.get("pools", ()):
         told = pool["slots"].get(pool["active"], {}).get("apps", ())
-        if pool["pool"] != SHARED and not told and not pool["asleep"]:
-            yield from ({"name": name, "state": "loading"} for name in pool["apps"])
+        if pool.get("pool") != SHARED and not told and not pool["asleep"]:
+            yield from ({"name": name, "state": "loading"} for name in pool.get("apps", ()))
         for app in told:
             yield {key: app[key] for key in ("name", "state", "error", "traceback")}
 

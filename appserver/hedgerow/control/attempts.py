@@ -36,8 +36,7 @@ class Attempt:
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
     passing: what went wrong is the machine's, and may pass by itself; moves: it is what is served, in another pool;
-    beneath: the environment of its pool then; replaces: that would have other packages with it; known: the mark of what
-    was known of where it should run.
+    beneath, replaces: as in Passed; known: the mark of what was known of where it should run.
     """
 
     app: str
@@ -54,7 +53,7 @@ class Attempt:
     placement: Placement = BESIDE_OTHERS
     moves: bool = False
     beneath: str = ""
-    replaces: bool = False
+    replaces: Mapping[str, str] | None = None
     known: str = ""
 
     def deploy(self) -> Deploy:

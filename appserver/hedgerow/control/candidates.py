@@ -20,7 +20,7 @@ from . import layout, rounds
 from .attempts import Attempt, Attempts
 from .entries import FAILED, LIVE, SAME_RELEASE, AppState, State
 from .folders import Folders
-from .placement import OWN
+from .placement import OWN, SHARED
 from .placing import Beside, Pool
 from .rounds import Passed
 
@@ -170,7 +170,7 @@ class Candidates:
         """The pools that are shared, without this app."""
         app = state.app(name)
         shared = {version.placement.pool for version in rounds.wanted(state).values()} - {OWN}
-        had = app.placement.environment if app.placement.is_own else ""
+        had = "" if app.placement.pool == SHARED else app.placement.environment
         return Beside({pool: self._pool(state, pool, name) for pool in sorted(shared)}, had)
 
     def _pool(self, state: State, pool: str, name: str) -> Pool:

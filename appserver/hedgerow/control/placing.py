@@ -45,7 +45,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Beside:
-    """Those that there are, by name. had: the environment that the app has in its own pool now."""
+    """Those that there are, by name. had: the environment that the app has now, if that is not the shared pool's."""
 
     pools: Mapping[str, Pool] = field(default_factory=dict)
     had: str = ""
@@ -60,20 +60,20 @@ ALONE = Beside()
 
 
 class Placed(NamedTuple):
-    """What came of a release, and where it runs if that was well. beneath: what its pool runs in so far; replaces: the
-    pool would have other packages then, and not only more.
+    """What came of a release, and where it runs if that was well. beneath: what its pool runs in so far; replaces: if
+    the pool would have other packages then, and not only more, the releases of the others there, by app.
     """
 
     outcome: Outcome
     placement: Placement = BESIDE_OTHERS
     beneath: str = ""
-    replaces: bool = False
+    replaces: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class Found:
     """The environments with what a release requires, None for what there is: beside others, and alone. conflict: why
-    the shared pool cannot have it; further: the pool that can, '' if none; replaces: as in Placed.
+    the shared pool cannot have it; further: the pool that can, '' if none; replaces: which has other packages then.
     """
 
     beside: str | None = None
@@ -115,8 +115,9 @@ def place(
             raise
         return Placed(Outcome("environment", str(mistake)))
     outcome, chosen = placing.tried(_asked(manifest, found), found)
-    beneath = beside.pool(chosen.pool).environment
-    return Placed(outcome, chosen, beneath, found.replaces and not chosen.is_own)
+    pool = beside.pool(chosen.pool)
+    others = {name: code.parent.name for name, code in pool.others.items()}
+    return Placed(outcome, chosen, pool.environment, others if found.replaces and not chosen.is_own else None)
 
 
 class _Placing:
@@ -164,8 +165,11 @@ class _Placing:
         name = placement.further(reasons)
         pool = self._beside.pool(name)
         if not pool.others:
-            found = self._own(uv, asked, pool.environment or self._beside.had)
-            return Found(found, found, conflict.sentence, name)
+            made = self._packages(uv, asked, pool.environment or self._beside.had)
+            if resolution.brings(self._code.parents[1], made.lock):  # what it has may be an earlier release's
+                return None
+            found = builds.build(uv, made, asked)
+            return Found(found, found, conflict.sentence, name, replaces=True)  # it was made for nobody else
         had = builds.read(self._settings.state, pool.environment)
         if had is None or not interpreters.fits(asked, had.interpreter):
             return None
@@ -179,11 +183,15 @@ class _Placing:
         found = builds.build(uv, builds.own(of_all if replaces else kept.lock.added(of_all), had.interpreter), asked)
         return Found(found, self._alone(found, self._kept(uv, asked)), conflict.sentence, name, replaces)
 
-    def _own(self, uv: Uv, asked: Requirements, had: str = "") -> str:
-        """An environment for it alone, with what it has now as far as it still asks for that."""
+    def _own(self, uv: Uv, asked: Requirements) -> str:
+        """An environment for it alone."""
+        return builds.build(uv, self._packages(uv, asked, self._beside.had), asked)
+
+    def _packages(self, uv: Uv, asked: Requirements, had: str) -> builds.Environment:
+        """The same before it is built. had: what it has now, which stays as far as it still asks for that."""
         python = interpreters.choose([asked], uv.interpreters)
-        kept = builds.kept(self._settings.state, had or self._beside.had, python)
-        return builds.build(uv, builds.own(resolution.own(uv, asked, python, kept), python), asked)
+        kept = builds.kept(self._settings.state, had, python)
+        return builds.own(resolution.own(uv, asked, python, kept), python)
 
     def _kept(self, uv: Uv, asked: Requirements) -> builds.Environment | None:
         """What an app has that is in its own pool for other reasons, and more if it asks for that by now."""

@@ -109,10 +109,9 @@ def holds(state: State, renewal: Renewal, waiting: Collection[str]) -> bool:
 
 def passed(renewed: Renewed) -> list[Passed]:
     """What waits for a round then."""
-    return [
-        Passed(name, _deploy(renewed, version), beneath=renewed.renewal.environment, replaces=True)
-        for name, version in renewed.renewal.apps.items()
-    ]
+    apps, beneath = renewed.renewal.apps, renewed.renewal.environment
+    releases = {name: version.release for name, version in apps.items()}
+    return [Passed(name, _deploy(renewed, apps[name]), beneath=beneath, replaces=releases) for name in apps]
 
 
 def failed(state: State, renewed: Renewed) -> State:

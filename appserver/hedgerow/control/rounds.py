@@ -53,7 +53,7 @@ class Passed:
     deploy: Deploy
     refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
     beneath: str = ""  # its pool's environment when it was tried
-    replaces: bool = False  # that one's packages: what was tried with them has not been tried with these
+    replaces: Releases | None = None  # that one's packages: the others' releases that were tried with these
     known: str = ""  # the mark of what was known then; more may be known by now
 
 
@@ -103,16 +103,25 @@ def outdated(state: State, passed: Iterable[Passed]) -> list[str]:
     """The apps of those that were tried with other packages than their pool has, or will have with the first one that
     brings it some.
     """
-    return [app for pool, sharing in _by_pool(passed).items() for app in _outdated(environment(state, pool), sharing)]
+    return [app for pool, sharing in _by_pool(passed).items() for app in _outdated(state, pool, sharing)]
 
 
-def _outdated(present: str, sharing: Sequence[Passed]) -> list[str]:
+def _outdated(state: State, pool: str, sharing: Sequence[Passed]) -> list[str]:
+    present, there = environment(state, pool), members(state, pool)
     joining = [one for one in sharing if _joins(one)]
-    first = next((one for one in joining if one.beneath == present and _wants(one) != present), None)
-    fitting = {present} if first is None else {_wants(first)} if first.replaces else {present, _wants(first)}
+    changing = (one for one in joining if one.beneath == present and _wants(one) != present)
+    first = next((one for one in changing if not _misses(one, there)), None)
+    replaces = first is not None and first.replaces is not None
+    fitting = {present} if first is None else {_wants(first)} if replaces else {present, _wants(first)}
     late = [one for one in joining if one.beneath != present or _wants(one) not in fitting]
-    back = [one for one in sharing if not _joins(one) and first is not None and first.replaces]
+    back = [one for one in sharing if not _joins(one) and replaces]
     return [one.app for one in (*late, *back)]
+
+
+def _misses(one: Passed, there: Mapping[str, Version]) -> bool:
+    """Whether it replaces packages of a release that has come there since it was tried."""
+    others = ((name, version.release) for name, version in there.items() if name != one.app)
+    return one.replaces is not None and any(one.replaces.get(name) != release for name, release in others)
 
 
 def _by_pool(passed: Iterable[Passed]) -> dict[str, list[Passed]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import gevent
 
 from ..config import Settings
+from ..control.placement import SHARED
 from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
 from ..hosting import environment, findings, imports
@@ -29,7 +30,7 @@ from .worker import FLUSH_S, Worker, exit_now, raise_descriptor_limit, take_list
 # supervisord starts a worker again that was killed while it drained: old code must not answer any more. An end within
 # the first second would be a crash to it.
 QUIET_END_S = 1.1
-# A pool whose app cannot be loaded (what it needs is away) has no neighbour whose deploy would load it again: its
+# A pool with no app that can be loaded (what they need is away): no neighbour's deploy may come to load them again. Its
 # worker goes, and another one tries. Who asks meanwhile waits in the listener's queue.
 AGAIN_S = 30.0
 THREADS = "threads"  # the plan's word for it, and the command line's
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
                 if isinstance(app, HostedApp):
                     app.threads = app.manifest.threads
         _tell(host, queue)
-        if content.behind and content.alone and all(app.error for app in host.apps.values()):
+        if content.behind and content.pool != SHARED and all(app.error for app in host.apps.values()):
             gevent.spawn_later(AGAIN_S, worker.drain)
         worker.run(listener, host, settings.state if "ledger" in options else None, content.behind)
     except BaseException as error:

@@ -73,6 +73,14 @@ def test_what_an_app_says_does_not_reach_the_terminal_raw(tmp_path: Path) -> Non
     assert hedgerow_status(tmp_path, "--json").returncode == 0
 
 
+def test_a_record_of_an_earlier_version_tells_of_its_pools_what_it_can(tmp_path: Path) -> None:
+    pool = {"address": "p0123456789", "active": "a", "app": "blog", "asleep": False, "slots": {"a": RUNNING}}
+    write_record(tmp_path, record([app()]) | {"replica": "r1", "time": time.time(), "pools": [pool]})
+    found = hedgerow_status(tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "p0123456789" in found.stdout
+
+
 @pytest.mark.parametrize("left_out", ["replica", "time", "apps", "broken", "addresses"])
 @pytest.mark.parametrize("wrong", [False, True])
 def test_a_record_that_is_none_is_passed_over(tmp_path: Path, left_out: str, wrong: bool) -> None:

@@ -127,8 +127,10 @@ def test_a_failure_is_told_of_who_is_at_fault_and_nothing_changes(app: str, told
     assert [one.number for one in renewals.concerned(STATE, ALL, [order(), order("old"), order("shop")])] == ["1", "1"]
 
 
-def share(app: str, wants: Placement, replaces: bool = False, cause: str = "folder") -> Passed:
-    return Passed(app, Deploy(f"{app}2", cause=cause, placement=wants), beneath="e1", replaces=replaces)
+def share(app: str, wants: Placement, replaces: bool = False, cause: str = "folder", **others: str) -> Passed:
+    """others: the releases that it was tried beside, if those are not what runs."""
+    beside = (others or {"blog": "b1", "shop": "s1"}) if replaces else None
+    return Passed(app, Deploy(f"{app}2", cause=cause, placement=wants), beneath="e1", replaces=beside)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +144,9 @@ def share(app: str, wants: Placement, replaces: bool = False, cause: str = "fold
         ([share("shop", E2, replaces=True), share("blog", E1, cause=ROLLBACK)], ["blog"]),
         ([share("shop", E2), share("blog", E1, cause=ROLLBACK)], []),
         ([share("shop", E2, replaces=True), share("old", ALONE)], []),
+        ([share("shop", E2, replaces=True, blog="b0")], ["shop"]),  # its neighbour is another by now
+        ([share("shop", E2, replaces=True, nobody="n1")], ["shop"]),  # its neighbour has come meanwhile
+        ([share("shop", E2, replaces=True, blog="b0"), share("blog", E1)], ["shop"]),
     ],
 )
 def test_what_was_tried_with_packages_that_are_replaced_is_tried_again(passed: list[Passed], late: list[str]) -> None:

@@ -59,7 +59,7 @@ def shared(uv: Uv, asked: Requirements, overlay: Overlay) -> Lock | Conflict:
             alone = _alone(uv, asked, files, running(), place)
             return Conflict(*_difference(refused.text, alone, present))
         new = _checked(asked, _new(found, present, links), files)
-    if brought := [package.name for package in new.packages if _is_within(asked.folder, package)]:
+    if brought := brings(asked.folder, new):
         return Conflict(f"brings {', '.join(brought)} in its own folder")
     return overlay.lock.added(new)
 
@@ -83,6 +83,11 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter, kept: Overlay = N
             raise asked.mistake(sentence) from refused
 
 
+def brings(folder: Path, found: Lock) -> list[str]:
+    """Those packages whose files lie in an app's folder: they go with its release, so nobody else may run with them."""
+    return [package.name for package in found.packages if _is_within(folder, package)]
+
+
 def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None) -> Lock | Conflict:
     """The overlay for all these apps at once, each package as new as can be: it may replace what the base has, too.
 
@@ -99,6 +104,10 @@ def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None)
 def apart(uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept: Overlay = NOTHING) -> Lock | Conflict:
     """All packages of an environment for these apps at once, without the base. kept: as in `own`."""
     with uv.workplace() as place:
+        if kept.packages is not None and not _pythons(asked, interpreter):
+            files = [*_files(uv, asked, place), _engine(place)]
+            if _is_met(uv, asked[0], files, interpreter, kept, (), place):
+                return kept.lock
         return _of_all(uv, asked, interpreter, kept, place)
 
 
@@ -119,9 +128,8 @@ def _of_all(
         return Conflict(complaints.sentence(refused.text))
     if links is not None:
         found = _new(found, base.versions(), links)
-    found = _checked(asked[0], found, files)
-    brought = [one for one in asked if any(_is_within(one.folder, package) for package in found.packages)]
-    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else found
+    brought = [one for one in asked if brings(one.folder, found)]
+    return Conflict(f"{brought[0].app} brings packages in its own folder") if brought else _hashed(found, files)
 
 
 def _pythons(asked: Sequence[Requirements], interpreter: Interpreter) -> Conflict | None:
@@ -148,8 +156,9 @@ def _is_met(
     uv: Uv, asked: Requirements, files: Sequence[Path], interpreter: Interpreter, overlay: Overlay,
     beneath: Sequence[str], place: Path,
 ) -> bool:  # fmt: skip
-    """Whether what is there fulfils them, as uv sees it: with extras and markers, and all that follows. It takes no
-    network. uv looks into one folder only, so it gets one in which all those packages seem to be.
+    """Whether what is there fulfils them, as uv sees it: with extras and markers, and all that follows; and with the
+    hashes that they ask for. It takes no network. uv looks into one folder only, so it gets one in which all those
+    packages seem to be.
     """
     view = place / "view"
     uv.run("venv", "--quiet", "--no-project", "--python", interpreter.path, view, cwd=asked.folder)
@@ -160,7 +169,7 @@ def _is_met(
         )
     except Refused:
         return False
-    return "Would make no changes" in said
+    return "Would make no changes" in said and not isinstance(_hashed(overlay.lock, files), Conflict)
 
 
 def _files(uv: Uv, asked: Sequence[Requirements], place: Path) -> list[Path]:
@@ -210,6 +219,13 @@ def _compile(
 
 
 def _checked(asked: Requirements, found: Lock, files: Sequence[Path]) -> Lock:
+    hashed = _hashed(found, files)
+    if isinstance(hashed, Conflict):
+        raise asked.mistake(hashed.sentence)
+    return hashed
+
+
+def _hashed(found: Lock, files: Sequence[Path]) -> Lock | Conflict:
     """With those files of packages that have the hashes asked for, which uv does not look at when it makes a lock."""
     hashes: dict[str, set[str]] = {}
     for file in files:
@@ -218,7 +234,7 @@ def _checked(asked: Requirements, found: Lock, files: Sequence[Path]) -> Lock:
     try:
         return found.only(hashes)
     except UserError as error:
-        raise asked.mistake(str(error)) from error
+        return Conflict(str(error))
 
 
 def _new(found: Lock, present: Mapping[str, str], links: Path) -> Lock:
