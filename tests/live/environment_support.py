@@ -136,8 +136,9 @@ class Index:
         self._server.server_close()
 
     def page(self, name: str) -> str | None:
-        files = [path.name for path in self.folder.iterdir() if normal(path.name.split("-")[0]) == name]
-        links = (f'<a href="/files/{file}">{file}</a>' for file in sorted(files))
+        files = sorted(path for path in self.folder.iterdir() if normal(path.name.split("-")[0]) == name)
+        hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        links = (f'<a href="/files/{file}#sha256={of}">{file}</a>' for file, of in hashes.items())
         return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>" if files else None
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:

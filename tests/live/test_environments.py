@@ -285,6 +285,19 @@ def test_an_index_that_is_away_is_the_machines_fault(site: Site) -> None:
     assert "secret" not in str(told.value)
 
 
+def test_while_the_index_is_away_what_it_said_before_counts(site: Site) -> None:
+    old, more = site.app("old", "werkzeug<3\n"), site.app("more", "plain<2\n")
+    conflict, lock = (resolution.shared(site.uv(), one, base.Overlay()) for one in (old, more))
+    mine = resolution.own(site.uv(), old, interpreters.running())
+    site.index.close()
+    assert resolution.shared(site.uv(UV_HTTP_RETRIES="0"), old, base.Overlay()) == conflict
+    assert resolution.shared(site.uv(UV_HTTP_RETRIES="0"), more, base.Overlay()) == lock
+    assert resolution.own(site.uv(UV_HTTP_RETRIES="0"), old, interpreters.running()) == mine
+    with pytest.raises(UserError, match="the package index cannot be reached") as told:
+        resolution.shared(site.uv(UV_HTTP_RETRIES="0"), site.app("new", "other\n"), base.Overlay())
+    assert isinstance(told.value.__cause__, OSError)
+
+
 def test_credentials_of_the_installation_are_used_and_kept_nowhere(site: Site) -> None:
     site.index.password = "top-s3cr3t"  # noqa: S105
     uv = {"UV_DEFAULT_INDEX": site.index.url.replace("//", "//me:top-s3cr3t@")}

@@ -112,6 +112,8 @@ def test_apps_of_one_conflict_share_a_pool_and_nobody_loses_a_request(here: Stac
 
         require(here, "other", "plain==1.5\n")  # the same conflict, and not what that pool has
         settled(here, other="own")
+        reason = Ledger(here.state).read().app("other").placement.reason
+        assert reason.endswith(f"but the shared pool has plain 2.0, and {POOL} cannot have it, either"), reason
         assert seen(here, "other")[1] == "1.5"
         assert (seen(here, "old")[1], seen(here, "older")[1]) == ("1.0", "1.0")
 

@@ -63,7 +63,8 @@ def _row(known: Known, ledger: State) -> tuple[str, ...]:
     size = f"{known.bytes / 1e6:.0f} MB" if known.name != BASE else "-"
     count = str(len(catalogue.packages(known)))
     apps = " ".join(_apps(known, ledger))
-    return known.name[:NAME_CHARS], environment.kind, environment.interpreter.version, count, size, apps or "-"
+    kind = "apart" if environment.kind == "own" else environment.kind
+    return known.name[:NAME_CHARS], kind, environment.interpreter.version, count, size, apps or "-"
 
 
 def _apps(known: Known, ledger: State) -> list[str]:

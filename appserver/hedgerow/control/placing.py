@@ -144,8 +144,9 @@ class _Placing:
                 if not isinstance(of_all, Conflict):
                     name = builds.build(uv, builds.shared(of_all), asked)
                     return Found(name, name, replaces=True)
-            elsewhere = None if is_own else self._further(uv, asked, found)
-            return elsewhere or Found(alone=self._own(uv, asked), conflict=found.sentence)
+            if is_own:
+                return Found(alone=self._own(uv, asked), conflict=found.sentence)
+            return self._elsewhere(uv, asked, found)
         beside, kept = builds.shared(found), self._kept(uv, asked)
         if is_own:  # then nobody needs the other
             return Found(alone=builds.build(uv, kept or beside, asked))
@@ -156,20 +157,30 @@ class _Placing:
         """What it has alone already, or what it would have beside others."""
         return self._beside.had if kept is not None and kept.name == self._beside.had else beside
 
-    def _further(self, uv: Uv, asked: Requirements, conflict: Conflict) -> Found | None:
-        """In the pool of those that have the same conflict; None if that one cannot have it, either."""
+    def _elsewhere(self, uv: Uv, asked: Requirements, conflict: Conflict) -> Found:
+        """In the further pool that it shares, or in that of those which have the same conflict; alone if those cannot
+        have it, either.
+        """
         python = interpreters.choose([asked], uv.interpreters)
         other = [] if python == interpreters.running() else [f"python{'.'.join(map(str, python.numbers[:2]))}"]
-        if not (reasons := other or conflict.packages):
-            return None
-        name = placement.further(reasons)
+        names = [name for name, pool in self._beside.pools.items() if name != SHARED and pool.shares and pool.others]
+        if reasons := other or conflict.packages:
+            names.append(placement.further(reasons))
+        for name in dict.fromkeys(names):
+            if (found := self._further(uv, asked, name)) is not None:
+                return dataclasses.replace(found, conflict=conflict.sentence, further=name)
+        either = f", and {names[-1]} cannot have it, either" if names else ""
+        return Found(alone=self._own(uv, asked), conflict=conflict.sentence + either)
+
+    def _further(self, uv: Uv, asked: Requirements, name: str) -> Found | None:
+        """In this further pool; None if it cannot have it."""
         pool = self._beside.pool(name)
         if not pool.others:
             made = self._packages(uv, asked, pool.environment or self._beside.had)
             if resolution.brings(self._code.parents[1], made.lock):  # what it has may be an earlier release's
                 return None
             found = builds.build(uv, made, asked)
-            return Found(found, found, conflict.sentence, name, replaces=True)  # it was made for nobody else
+            return Found(found, found, replaces=True)  # it was made for nobody else
         had = builds.read(self._settings.state, pool.environment)
         if had is None or not interpreters.fits(asked, had.interpreter):
             return None
@@ -181,7 +192,7 @@ class _Placing:
         if replaces and not pool.shares:
             return None
         found = builds.build(uv, builds.own(of_all if replaces else kept.lock.added(of_all), had.interpreter), asked)
-        return Found(found, self._alone(found, self._kept(uv, asked)), conflict.sentence, name, replaces)
+        return Found(found, self._alone(found, self._kept(uv, asked)), replaces=replaces)
 
     def _own(self, uv: Uv, asked: Requirements) -> str:
         """An environment for it alone."""

@@ -52,6 +52,11 @@ def cause(text: str) -> OSError | None:
     return None
 
 
+def is_unreachable(text: str) -> bool:
+    """Whether the index is, which says nothing of the requirements."""
+    return _NETWORK.search(text) is not None
+
+
 def named(text: str, name: str) -> list[str]:
     """What the text says is asked of this package, as `werkzeug<3`."""
     specs = re.findall(rf"(?<![\w.-])({re.escape(name)}(?:[<>=!~][\w.*+!,<>=~-]*[\w*]))", flattened(text))

@@ -8,6 +8,7 @@ get what they ask for and the libraries that workers run on.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -211,7 +212,16 @@ def _compile(
         *uv.builds,
     ]
     # uv reads the [tool.uv] of the folder that it runs in: an app may name its index there.
-    uv.run("pip", "compile", *options, "--output-file", path, *what, cwd=asked[0].folder)
+    run = functools.partial(uv.run, "pip", "compile", *options, "--output-file", path, *what, cwd=asked[0].folder)
+    try:
+        run()
+    except Refused as refused:
+        if not complaints.is_unreachable(refused.text):
+            raise
+        try:
+            run("--offline")  # with what uv has heard before
+        except Refused as without:
+            raise refused if complaints.is_unreachable(without.text) else without from None
     found = lock.read(path.read_text("utf-8"), place)
     if folders := [package.name for package in found.packages if "directory" in package.table]:
         raise asked[0].mistake(f"{', '.join(folders)} is a folder, and only packages can be installed")
