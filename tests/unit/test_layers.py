@@ -93,5 +93,12 @@ def test_the_worker_patches_on_its_first_line() -> None:
     lines = (PACKAGE / "worker" / "__main__.py").read_text().splitlines()
     code = [line for line in lines if line and not line.startswith("#")]
     assert code[0].startswith("import sys ")  # which is there before any line
-    assert code[1].startswith('if "threads" not in sys.argv[3:]:')
-    assert code[2:4] == ["    from gevent import monkey", "    monkey.patch_all()"]
+    assert code[1].startswith("import gc ")  # which has nothing that could be patched
+    assert code[2].startswith("gc.disable()")
+    assert code[3].startswith('if "threads" not in sys.argv[3:]:')
+    before = code[4 : code.index("    monkey.patch_all()")]
+    # gevent itself imports importlib.metadata before it patches.
+    assert [line.split(" #")[0].strip() for line in before if "import " in line] == [
+        "from gevent import monkey",
+        "from importlib import metadata",
+    ]

@@ -62,6 +62,11 @@ class Content:
         """Whether its one app is the only one."""
         return self.pool == OWN
 
+    @property
+    def shared(self) -> bool:
+        """Whether it is of the shared pool, wherever that stands."""
+        return self.pool == SHARED
+
 
 @dataclass(frozen=True)
 class Entry:

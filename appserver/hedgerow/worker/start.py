@@ -13,7 +13,6 @@ from pathlib import Path
 import gevent
 
 from ..config import Settings
-from ..control.placement import SHARED
 from ..control.plan import Content, PlanError, importing_file, read_plan
 from ..errors import UserError
 from ..hosting import environment, findings, imports
@@ -80,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
                 if isinstance(app, HostedApp):
                     app.threads = app.manifest.threads
         _tell(host, queue)
-        if content.behind and content.pool != SHARED and all(app.error for app in host.apps.values()):
+        if content.behind and not content.shared and all(app.error for app in host.apps.values()):
             gevent.spawn_later(AGAIN_S, worker.drain)
         worker.run(listener, host, settings.state if "ledger" in options else None, content.behind)
     except BaseException as error:
