@@ -13,11 +13,12 @@ PACKAGE = Path(hedgerow.__file__).parent
 # What each part may import of the package. Entry modules and leaves are parts of their own.
 ALLOWED = {
     "errors": set(),
+    "options": set(),
     "config": {"errors"},
     "http": {"errors"},
     "pep3333": {"errors", "http"},
-    "hosting": {"errors", "config", "http", "pep3333"},
-    "middleware": {"errors", "pep3333"},
+    "hosting": {"errors", "config", "options", "http", "pep3333"},
+    "middleware": {"errors", "options", "hosting.mounts"},
     "control": {"errors", "config", "hosting", "__init__"},
     # plan, entries, ledger and layout are data that both sides of the control plane know; nothing else of control
     "worker": {

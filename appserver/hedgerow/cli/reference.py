@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import sys
 
 from ..config import ENV_PREFIX, Settings
-from ..hosting.manifest import FILE_NAME
+from ..hosting.layers import NAMES, ours
+from ..hosting.manifest import FILE_NAME, Manifest
 from ..hosting.manifest_keys import keys
 
 TEXT = """# Reference
@@ -21,6 +24,23 @@ app's file says.
 | --- | --- | --- |
 {keys}
 
+## Middleware
+
+What requests pass on their way to the app, as tables of `{file}`, the first one first:
+
+```toml
+[[middleware]]
+use = "request_id"
+
+[[middleware]]
+use = "cors"
+origins = ["https://shop.example"]
+```
+
+`use = "module:name"` is any other WSGI middleware, of the app or of a library: called with the callable that it is to
+wrap, and the other keys of its table. Relative paths are in the app's folder. In Python each is a class of
+`hedgerow.middleware`, for any server: `Cors(application, origins=("https://shop.example",))`.
+{middleware}
 ## Settings of an installation
 
 Environment variables; the command line has some of them as options (`--workers` is `{prefix}WORKERS`).
@@ -33,8 +53,21 @@ Environment variables; the command line has some of them as options (`--workers`
 
 def text() -> str:
     """The page."""
-    rows = [f"| `{key.name}` | {key.kind}: {_plain(key.help)} | {_code(key.default)} |" for key in keys()]
-    return TEXT.format(file=FILE_NAME, prefix=ENV_PREFIX, keys="\n".join(rows), settings="\n".join(_settings()))
+    middleware = "".join(_middleware(use) for use in sorted(NAMES))
+    return TEXT.format(
+        file=FILE_NAME, prefix=ENV_PREFIX, keys=_rows(Manifest), middleware=middleware, settings="\n".join(_settings())
+    )
+
+
+def _rows(kind: type) -> str:
+    return "\n".join(f"| `{key.name}` | {key.kind}: {_plain(key.help)} | {_code(key.default)} |" for key in keys(kind))
+
+
+def _middleware(use: str) -> str:
+    kind = ours(use)
+    said = " ".join((inspect.getdoc(sys.modules[kind.__module__]) or "").partition("\n\n")[0].split())
+    head = f"### `{use}`\n\n{said} In Python `{kind.__module__}.{kind.__name__}`."
+    return f"\n{head}\n\n| key | what | default |\n| --- | --- | --- |\n{_rows(kind)}\n"
 
 
 def _settings() -> list[str]:

@@ -20,6 +20,7 @@ from .discovery import Entry
 from .findings import PROCESS_STATE, VARIABLES, Finding
 from .gate import Gate
 from .imports import install
+from .layers import wrap
 from .manifest import Manifest, read_manifest
 from .mounts import Mount, mount_of
 from .secret_file import read_secrets
@@ -129,7 +130,7 @@ def run_entry(app: HostedApp, entry: Entry, where: str) -> None:
     package = app.space.package if app.space else ""
     try:
         module = importlib.import_module(".".join(filter(None, (package, entry.module))))
-        app.application = discovery.resolve_callable(module, entry, where)
+        app.application = wrap(discovery.resolve_callable(module, entry, where), app.manifest.middleware, app.folder)
     except KeyboardInterrupt:
         raise
     except LoadError as error:

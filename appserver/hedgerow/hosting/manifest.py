@@ -6,25 +6,18 @@ types and know no option by name. Nothing here looks at code.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import re
 import shlex
 import tomllib
-import types
-import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import UserError
+from ..options import Check, option, read_record
 
 FILE_NAME = "app.toml"
-
-# A check gets a value of the field's type and returns what is wrong with it, or None.
-Check = Callable[[Any], str | None]
-Record = TypeVar("Record")
 
 _NAME = r"[^\W\d]\w*"
 _ENTRY = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*|(?:[^:/]+/)*[^:/.]+\.py)(?::{_NAME}(?:\.{_NAME})*)?")
@@ -74,8 +67,9 @@ def _check_data(entries: tuple[str, ...]) -> str | None:
     return None
 
 
-def _anything(_: object) -> str | None:
-    return None
+def _check_middleware(tables: tuple[Mapping[str, Any], ...]) -> str | None:
+    wrong = (number for number, table in enumerate(tables, 1) if not isinstance(table.get("use"), str))
+    return next((f"table {number} has no text `use`" for number in wrong), None)
 
 
 def _check_command(line: str) -> str | None:
@@ -129,26 +123,19 @@ def wrong_variable(name: str, value: str) -> str | None:
     return f"{name} has a zero byte" if "\0" in value else None
 
 
-def _option(default: Any, help: str, check: Check) -> Any:
-    metadata = {"help": help, "check": check}
-    if default is dict:
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True)
 class Deploy:
     """The table `[deploy]`: what a new release has to pass before anybody is served by it."""
 
-    before: str | None = _option(
+    before: str | None = option(
         None, "command, such as a migration, that runs once a release before its first worker starts", _check_command
     )
-    check: str | None = _option(
+    check: str | None = option(
         None, "command that tells by exit status 0 that a loaded release is good; default: none", _check_command
     )
-    warmup: str = _option("/", "path below the mount that a loaded release is asked for, by GET", _check_target)
-    status: int | None = _option(None, "status that this answer must have; default: any below 500", _check_status)
-    timeout_s: float | None = _option(
+    warmup: str = option("/", "path below the mount that a loaded release is asked for, by GET", _check_target)
+    status: int | None = option(None, "status that this answer must have; default: any below 500", _check_status)
+    timeout_s: float | None = option(
         None, "seconds that each step may take; default: load and check 60, warm-up 30, before 600", _check_time
     )
 
@@ -157,63 +144,46 @@ class Deploy:
 class Manifest:
     """What `app.toml` may say. An absent key has its default."""
 
-    entry: str | None = _option(
+    entry: str | None = option(
         None, "where the WSGI callable is: module, module:name or file.py:name; default: by convention", _check_entry
     )
-    run: str | None = _option(
+    run: str | None = option(
         None, "command that is the app's own server, on the socket {fd} that it is given; no WSGI then", _check_command
     )
-    mount: str | None = _option(
+    mount: str | None = option(
         None, "path prefix of the app, as a browser sends it; default: /<folder name>, or / with a host", _check_mount
     )
-    host: str | None = _option(None, "host name that the app answers; default: every host", _check_host)
-    data: tuple[str, ...] = _option((), "paths in the folder that the app writes; kept across releases", _check_data)
-    server_timing: bool = _option(
-        False, "whether each answer tells in Server-Timing how long the app took until its head was sent", _anything
+    host: str | None = option(None, "host name that the app answers; default: every host", _check_host)
+    data: tuple[str, ...] = option((), "paths in the folder that the app writes; kept across releases", _check_data)
+    server_timing: bool = option(
+        False, "whether each answer tells in Server-Timing how long the app took until its head was sent"
     )
-    pool: str = _option("auto", "where it runs: auto, shared with other apps, or its own processes", _POOL)
-    isolation: str = _option("", "strict: never in a process with other apps", _ISOLATION)
-    concurrency: str = _option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
+    middleware: tuple[Mapping[str, Any], ...] = option(
+        (),
+        "each with `use` and options: what requests pass on their way to the app, in this order",
+        _check_middleware,
+    )
+    pool: str = option("auto", "where it runs: auto, shared with other apps, or its own processes", _POOL)
+    isolation: str = option("", "strict: never in a process with other apps", _ISOLATION)
+    concurrency: str = option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
     # More than the connections that drivers' pools keep to a database (5 to 15), and as many as the pools of threads of
     # asyncio and asgiref have at most. An idle one costs 30 KB.
-    threads: int = _option(32, "with threads: requests that run at once; more wait", _check_threads)
-    python: str | None = _option(None, "which Pythons it runs on, as >=3.12; default: what its files say", _anything)
-    env: Mapping[str, str] = _option(dict, "environment variables of the app and its commands", _check_env)
-    deploy: Deploy = _option(Deploy(), "table of what a new release has to pass before it serves", _anything)
+    threads: int = option(32, "with threads: requests that run at once; more wait", _check_threads)
+    python: str | None = option(None, "which Pythons it runs on, as >=3.12; default: what its files say")
+    env: Mapping[str, str] = option(dict, "environment variables of the app and its commands", _check_env)
+    deploy: Deploy = option(Deploy(), "table of what a new release has to pass before it serves")
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the app in `folder`; without `app.toml` the defaults. Raises UserError with all mistakes."""
     where = f"{folder.name}/{FILE_NAME}"
     mistakes: list[str] = []
-    manifest = _read_record(Manifest, _read_table(folder / FILE_NAME, where), "", mistakes)
+    manifest = read_record(Manifest, _read_table(folder / FILE_NAME, where), "", mistakes)
+    if manifest.run is not None and manifest.middleware:
+        mistakes.append("middleware is for a WSGI callable, and the command of `run` has none")
     if mistakes:
         raise UserError(f"{where}: " + "; ".join(mistakes))
     return manifest
-
-
-def _read_record(kind: type[Record], table: dict[str, Any], inside: str, mistakes: list[str]) -> Record:
-    """What `table` says, as a record; its mistakes are added. inside: the table's name with a dot, or ''."""
-    hints = typing.get_type_hints(kind)
-    known = {option.name: option for option in dataclasses.fields(typing.cast(Any, kind))}
-    values: dict[str, Any] = {}
-    for key, given in table.items():
-        if key not in known:
-            mistakes.append(_unknown(inside, key, known))
-            continue
-        if dataclasses.is_dataclass(hints[key]) and isinstance(given, dict):
-            values[key] = _read_record(typing.cast(Any, hints[key]), given, f"{inside}{key}.", mistakes)
-            continue
-        try:
-            value = _convert(hints[key], given)
-        except (ValueError, OverflowError) as error:
-            mistakes.append(f"{_told(inside + key, given)}: {error}")
-            continue
-        if wrong := known[key].metadata["check"](value):
-            mistakes.append(f"{_told(inside + key, given)}: {wrong}")
-        else:
-            values[key] = value
-    return kind(**values)
 
 
 def _read_table(path: Path, where: str) -> dict[str, Any]:
@@ -228,39 +198,3 @@ def _read_table(path: Path, where: str) -> dict[str, Any]:
         raise UserError(f"{where}: it is nested too deeply") from None
     except (ValueError, OSError) as error:  # ValueError: also a number of too many digits
         raise UserError(f"{where}: {error}") from None
-
-
-def _told(key: str, given: Any) -> str:
-    try:
-        return f"{key} = {given!r}"
-    except (ValueError, RecursionError):  # Python shows no number of thousands of digits
-        return key
-
-
-def _unknown(inside: str, key: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {inside + near[0]!r}?" if near else "known are " + ", ".join(inside + name for name in known)
-    return f"unknown key {inside + key!r}: {hint}"
-
-
-_WANTED = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
-
-
-def _convert(hint: Any, given: Any) -> Any:
-    """`given`, as TOML has it, as a value of the type `hint`. Raises ValueError with what was wanted."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _convert(next(kind for kind in arguments if kind is not types.NoneType), given)
-    if origin is tuple:
-        if not isinstance(given, list):
-            raise ValueError(f"a list is wanted, each item {_WANTED[arguments[0]]}")
-        return tuple(_convert(arguments[0], item) for item in given)
-    if origin is Mapping:
-        if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-            raise ValueError("a table of texts is wanted")
-        return dict(given)
-    if hint is float and type(given) is int:
-        return float(given)
-    if type(given) is not hint:  # exactly: TOML's true is no number
-        raise ValueError(f"{_WANTED.get(hint, 'a table')} is wanted")
-    return given

@@ -6,11 +6,13 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..options import REQUIRED, options
 from .manifest import Manifest
 
-_WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number"}
+_WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number", Path: "path"}
 
 
 class Key(NamedTuple):
@@ -25,13 +27,18 @@ class Key(NamedTuple):
 def keys(kind: type = Manifest, inside: str = "") -> Iterator[Key]:
     """All keys, in the order in which they are written."""
     hints = typing.get_type_hints(kind)
-    for option in dataclasses.fields(kind):
+    for option in options(kind).values():
         hint = hints[option.name]
         if dataclasses.is_dataclass(hint):
             yield from keys(typing.cast(type, hint), f"{inside}{option.name}.")
         else:
-            default = option.default if option.default is not dataclasses.MISSING else {}
-            yield Key(inside + option.name, _words(hint), written(default), option.metadata["help"])
+            yield Key(inside + option.name, _words(hint), _default(option), option.metadata["help"])
+
+
+def _default(option: dataclasses.Field[Any]) -> str:
+    if option.default is not REQUIRED:
+        return written(option.default)
+    return "(required)" if option.default_factory is REQUIRED else written({})
 
 
 def values(record: Any, inside: str = "") -> Iterator[tuple[str, str]]:
@@ -63,7 +70,7 @@ def _words(hint: Any) -> str:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     if typing.get_origin(hint) is tuple:
-        return f"list of {_WORDS[typing.get_args(hint)[0]]}s"
+        return f"list of {_WORDS.get(typing.get_args(hint)[0], 'table')}s"
     if typing.get_origin(hint) is Mapping:
         return f"table of {_WORDS[typing.get_args(hint)[1]]}s"
     return _WORDS[hint]

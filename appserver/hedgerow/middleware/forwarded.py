@@ -1,27 +1,62 @@
-"""Who the client is, when one trusted proxy stands in between: its X-Forwarded-* replace what the connection says.
+"""Who the client is, when trusted proxies stand in between: what they say in X-Forwarded-* replaces what the connection
+says.
 
-The proxy must overwrite these headers, never append to what a client sent; ours does (nginx/snippets). Where no
-trusted proxy stands in front, this middleware is not used and the headers mean nothing.
+Trust is counted: each proxy appends what it has seen, so of a list the last entries are the proxies' own, one each, and
+all before them may be the client's invention. What is not trusted is removed, so that no application believes it. The
+front that we ship overwrites these fields; in front of other ones nobody may stand who can be reached directly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from wsgiref.types import StartResponse, WSGIApplication
+
+from ..options import option
+from .answer import Environ
+
+PROTOCOLS = ("http", "https")
 
 
+def _check_hops(hops: int) -> str | None:
+    return None if 1 <= hops <= 20 else "1 to 20 are wanted"
+
+
+@dataclass(frozen=True)
 class Forwarded:
-    """Wraps one application. X-Forwarded-For becomes REMOTE_ADDR, -Proto wsgi.url_scheme, -Port SERVER_PORT."""
+    """X-Forwarded-For becomes REMOTE_ADDR, -Proto wsgi.url_scheme, -Port SERVER_PORT; -Host and -Prefix, if they are
+    trusted, HTTP_HOST and the beginning of SCRIPT_NAME.
+    """
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
-        self._application = application
+    application: WSGIApplication
+    hops: int = option(1, "how many proxies stand between the client and this server", _check_hops)
+    host: bool = option(False, "whether X-Forwarded-Host is theirs, too")
+    prefix: bool = option(False, "whether X-Forwarded-Prefix is theirs, too")
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if "HTTP_X_FORWARDED_FOR" in environ:
-            environ["REMOTE_ADDR"] = environ["HTTP_X_FORWARDED_FOR"]
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if address := self._told(environ, "HTTP_X_FORWARDED_FOR"):
+            environ["REMOTE_ADDR"] = address
             environ.pop("REMOTE_PORT", None)  # it was the proxy's
-        if "HTTP_X_FORWARDED_PROTO" in environ:
-            environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]
-        if "HTTP_X_FORWARDED_PORT" in environ:
-            environ["SERVER_PORT"] = environ["HTTP_X_FORWARDED_PORT"]
-        return self._application(environ, start_response)
+        if (protocol := self._told(environ, "HTTP_X_FORWARDED_PROTO").lower()) in PROTOCOLS:
+            environ["wsgi.url_scheme"] = protocol
+        if (port := self._told(environ, "HTTP_X_FORWARDED_PORT")).isdecimal():
+            environ["SERVER_PORT"] = port
+        if host := self._told(environ, "HTTP_X_FORWARDED_HOST", self.host):
+            environ["HTTP_HOST"] = host
+        if (prefix := self._told(environ, "HTTP_X_FORWARDED_PREFIX", self.prefix).rstrip("/")).startswith("/"):
+            environ["SCRIPT_NAME"] = prefix + environ.get("SCRIPT_NAME", "")
+        environ.pop("HTTP_FORWARDED", None)  # RFC 7239: whose entries need not be one a proxy
+        return self.application(environ, start_response)
+
+    def _told(self, environ: Environ, name: str, trusted: bool = True) -> str:
+        """What the first of the proxies has told, which stays; '' if nobody did. With fewer entries than proxies the
+        request has not come through all of them, and nothing is believed.
+        """
+        told: str = environ.get(name, "") if trusted else ""
+        if "," in told or self.hops > 1:
+            entries = told.split(",")
+            told = entries[-self.hops].strip() if len(entries) >= self.hops else ""
+            environ[name] = told
+        if not told:
+            environ.pop(name, None)
+        return told

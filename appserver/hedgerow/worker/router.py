@@ -20,12 +20,12 @@ from ..hosting.host import Host
 from ..hosting.mounts import Mounted, Mounts, Redirect, Route, split
 from ..hosting.pages import Page
 from ..http.request import Request
-from ..middleware.forwarded import Forwarded
 from ..pep3333.bridge import Application
 from . import threads
 from .absent import AbsentApp, AbsentApps
 from .connection import Connection
 from .forward import Forward, forwarded_name
+from .fronted import Fronted
 from .job import Job, Target
 from .log import quote
 from .members import Pool
@@ -184,7 +184,7 @@ class Router:
             return Target(quote(app.name), forward, contextvars.Context(), app.gate, early_hints=False, forwarded=True)
         application: Application = app.application  # type: ignore[assignment]
         if self._trust_front:
-            application = Forwarded(application)
+            application = Fronted(application)
         timed = app.manifest.server_timing
         # An nginx before 1.29 takes 103 for the answer and waits for more; who sends on to us drops it.
         hints = not self._trust_front and not self._is_behind
