@@ -25,6 +25,7 @@ NAMES = {
     "compress": "Compress",
     "cors": "Cors",
     "forwarded": "Forwarded",
+    "lint": "Lint",
     "maintenance": "Maintenance",
     "request_id": "RequestId",
 }
