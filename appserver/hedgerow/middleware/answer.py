@@ -44,6 +44,18 @@ def varying(headers: Headers, name: str) -> Headers:
     return headers if known & {"*", name.lower()} else [*headers, ("Vary", name)]
 
 
+def of_other_body(headers: Headers) -> Headers:
+    """What is still true of a body that is changed: its length, its parts and its digests are others, and its ETag says
+    no more than that the content is the same (RFC 9110, 8.8.1; RFC 9530)."""
+    kept = without(headers, "content-length", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest")
+    return [(name, weak(one) if name.lower() == "etag" else one) for name, one in kept]
+
+
+def weak(etag: str) -> str:
+    """An ETag that says: the same content, not the same bytes (RFC 9110, 8.8.1)."""
+    return etag if etag.startswith("W/") else f"W/{etag}"
+
+
 def text(start_response: StartResponse, status: HTTPStatus, body: str, *headers: tuple[str, str]) -> list[bytes]:
     """A whole answer of plain text."""
     return whole(start_response, status, body.encode(), "text/plain; charset=utf-8", *headers)

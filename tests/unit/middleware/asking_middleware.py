@@ -96,3 +96,17 @@ def ask(
         found.close()  # type: ignore[attr-defined]
     status, headers = told[-1]
     return Answer(status, headers, written + blocks, environ)
+
+
+def ask_and_read(
+    wrap: Callable[[WSGIApplication], WSGIApplication], app: WSGIApplication, *given: Any, **fields: Any
+) -> tuple[Answer, str]:
+    """The answer, and what the middleware has written to the log."""
+    log = io.StringIO()
+
+    def wrapped(inner: WSGIApplication) -> WSGIApplication:
+        made = wrap(inner)
+        return lambda environ, start_response: made({**environ, "wsgi.errors": log}, start_response)
+
+    answer = ask(wrapped, app, *given, **fields)
+    return answer, log.getvalue()
