@@ -37,7 +37,7 @@ def _check_size(size: int) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Compress(Streaming):
-    """An answer that is compressed has no Content-Length unless it came in one piece, a weak ETag, and no ranges."""
+    """An answer that is compressed has no Content-Length, a weak ETag, and no ranges."""
 
     minimum: int = option(500, "answers with a shorter Content-Length, in bytes, are left as they are", _check_size)
     level: int = option(6, "of gzip: 1 is fast, 9 is small", _check_level)
