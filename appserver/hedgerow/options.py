@@ -26,6 +26,20 @@ def anything(_: object) -> str | None:
     return None
 
 
+def within(low: int, high: int, unit: str = "") -> Check:
+    """A check that whole numbers of a range pass."""
+
+    def check(number: int) -> str | None:
+        return None if low <= number <= high else f"{low} to {high} {unit and unit + ' '}are wanted"
+
+    return check
+
+
+def nearest(given: str, known: typing.Iterable[str]) -> str:
+    """The one of these that was probably meant; '' if none is near."""
+    return next(iter(difflib.get_close_matches(given, known, n=1)), "")
+
+
 def option(default: Any, help: str, check: Check = anything) -> Any:
     """A field of a record; with REQUIRED it has no default."""
     metadata = {"help": help, "check": check}
@@ -81,8 +95,8 @@ def _told(key: str, given: Any) -> str:
 
 
 def _unknown(inside: str, key: str, known: typing.Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {inside + near[0]!r}?" if near else "known are " + ", ".join(inside + name for name in known)
+    near = nearest(key, known)
+    hint = f"did you mean {inside + near!r}?" if near else "known are " + ", ".join(inside + name for name in known)
     return f"unknown key {inside + key!r}: {hint}"
 
 

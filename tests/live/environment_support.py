@@ -20,6 +20,7 @@ from hedgerow.config import Settings
 from hedgerow.control.child import Clock
 from hedgerow.control.environments.lock import normal
 from hedgerow.control.environments.requirements import Requirements, wanted
+from hedgerow.control.environments.resolution import ENGINE
 from hedgerow.control.environments.uv import Uv
 
 BACKEND = """
@@ -103,6 +104,12 @@ def repacked(folder: Path, name: str) -> list[Path]:
                 if file.parts[0] != ".." and file.suffix != ".pyc" and file.name not in ("INSTALLER", "REQUESTED"):
                     archive.write(found.locate_file(file), str(file))
     return made
+
+
+def repacked_engine(folder: Path) -> None:
+    """What an environment without the base needs in any case."""
+    for name in ENGINE:
+        repacked(folder, name)
 
 
 def closure(name: str) -> set[str]:

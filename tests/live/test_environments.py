@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from environment_support import Site, index_of, repacked, sdist, wheel
+from environment_support import Site, index_of, repacked_engine, sdist, wheel
 
 from hedgerow.control import references
 from hedgerow.control.child import Cancelled
@@ -46,8 +46,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel(folder, "tomorrow", "1.0", python=">=3.99")
     wheel(folder, "gevent", "1.0")
     sdist(folder, "only-source", "1.0")
-    for engine in ("gevent", "httptools"):
-        repacked(folder, engine)
+    repacked_engine(folder)
     return folder
 
 

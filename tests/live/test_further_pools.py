@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from control_support import Load, Stack, get, stack, until
-from environment_support import Index, index_of, repacked, wheel
+from environment_support import Index, index_of, repacked_engine, wheel
 
 from hedgerow.control.ledger import Ledger
 
@@ -37,15 +37,18 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     for version in ("1.0", "1.5", "2.0"):
         wheel(folder, "plain", version)
     wheel(folder, "more", "1.0")
-    for engine in ("gevent", "httptools"):
-        repacked(folder, engine)
+    repacked_engine(folder)
     with index_of(folder) as made:
         yield made
 
 
 @pytest.fixture
 def here(index: Index) -> Iterator[Stack]:
+    """A stack whose shared pool has plain 2.0, for the app `new`."""
     with stack(workers=2, UV_DEFAULT_INDEX=index.url) as made:
+        require(made, "new", "plain>=2\n")
+        made.up()
+        settled(made, new="shared")
         yield made
 
 
@@ -91,9 +94,6 @@ def groups(here: Stack) -> list[str]:
 
 
 def test_apps_of_one_conflict_share_a_pool_and_nobody_loses_a_request(here: Stack) -> None:
-    require(here, "new", "plain>=2\n")
-    here.up()
-    settled(here, new="shared")
     load = Load(here.port, "/new/")
     require(here, "old", "plain<1.5\n")
     settled(here, old=POOL)
@@ -137,9 +137,6 @@ def test_apps_of_one_conflict_share_a_pool_and_nobody_loses_a_request(here: Stac
 
 
 def test_its_packages_change_only_for_its_own_apps_and_if_all_of_them_pass(here: Stack) -> None:
-    require(here, "new", "plain>=2\n")
-    here.up()
-    settled(here, new="shared")
     require(here, "old", "plain<2\n")
     settled(here, old=POOL)
     assert seen(here, "old")[1] == "1.5"
@@ -172,9 +169,6 @@ def test_its_packages_change_only_for_its_own_apps_and_if_all_of_them_pass(here:
 
 @pytest.mark.slow
 def test_packages_are_not_replaced_beneath_who_comes_meanwhile(here: Stack) -> None:
-    require(here, "new", "plain>=2\n")
-    here.up()
-    settled(here, new="shared")
     require(here, "old", "plain<2\n")
     settled(here, old=POOL)
     (here.apps / "old" / "app.py").write_text("import time\ntime.sleep(3)\n" + APP)
@@ -191,9 +185,6 @@ def test_packages_are_not_replaced_beneath_who_comes_meanwhile(here: Stack) -> N
 def test_a_pool_of_which_nobody_can_be_loaded_tries_again(here: Stack) -> None:
     base = here.base / "base"
     base.touch()
-    require(here, "new", "plain>=2\n")
-    here.up()
-    settled(here, new="shared")
     require(here, "old", "plain<2\n", APP + f"assert os.path.exists({str(base)!r})\n")
     settled(here, old=POOL)
     pid = int(seen(here, "old")[0])
@@ -205,9 +196,6 @@ def test_a_pool_of_which_nobody_can_be_loaded_tries_again(here: Stack) -> None:
 
 
 def test_what_speaks_against_sharing_counts_there_too(here: Stack) -> None:
-    require(here, "new", "plain>=2\n")
-    here.up()
-    settled(here, new="shared")
     brings = here.apps / ".brings"
     (brings / "wheels").mkdir(parents=True)
     wheel(brings / "wheels", "brought", "1.0")

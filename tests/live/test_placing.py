@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from control_support import Load, Stack, drop, get, stack, until
-from environment_support import Index, index_of, repacked, sdist, wheel
+from environment_support import Index, index_of, repacked_engine, sdist, wheel
 
 HERE = Path(__file__).parent
 PAIRS = HERE / "apps" / "pairs"
@@ -165,8 +165,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     for version in ("1.0", "2.0"):
         wheel(folder, "plain", version)
     sdist(folder, "only-source", "1.0")
-    for engine in ("gevent", "httptools"):
-        repacked(folder, engine)
+    repacked_engine(folder)
     with index_of(folder) as made:
         yield made
 

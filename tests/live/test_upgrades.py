@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from control_support import Load, Stack, drop, get, stack, until
-from environment_support import Index, index_of, repacked, wheel
+from environment_support import Index, index_of, repacked_engine, wheel
 
 from hedgerow.control.entries import LIVE, AppState
 from hedgerow.control.environments import base, builds
@@ -140,8 +140,7 @@ def test_what_an_apps_own_file_asks_for_changes_what_all_share_if_all_pass(here:
 
 def test_an_app_alone_keeps_its_packages_and_its_commands_find_them(here: Stack, packages: Path) -> None:
     wheel(packages, "werkzeug", "2.3.8")
-    for engine in ("gevent", "httptools"):
-        repacked(packages, engine)
+    repacked_engine(packages)
     (here.apps / "old").mkdir()
     (here.apps / "old" / "tell.py").write_text(TELL.format("werkzeug"))
     manifest = '[deploy]\ncheck = "python tell.py check"\nbefore = "python tell.py before"\n'

@@ -27,7 +27,6 @@ from .step import Outcome
 from .upgrades import Upgrades
 
 CLEAN_S = 3600.0
-ROUND_S = 180.0  # above what a swap of two addresses may take; then it waits no more for who is not ready
 AGAIN_S = 60.0  # until content is tried again that was not at fault
 
 
@@ -287,7 +286,7 @@ class Deploys:
     def _advance(self, round: Round, replicas: list[ReplicaView]) -> None:
         if self._round[0] != round.number:
             self._round = round.number, time.monotonic()
-        overdue = time.monotonic() - self._round[1] > ROUND_S
+        overdue = time.monotonic() - self._round[1] > rounds.ROUND_S
         state = rounds.advance(self.state, replicas, overdue, time.time() + AGAIN_S)
         if state is None:
             return

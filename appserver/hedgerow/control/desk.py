@@ -19,7 +19,6 @@ from .rounds import Passed, ReplicaView
 
 ASKED = "asked"  # instead of the mark of what was known when an app was placed
 STILL_S = 60.0  # for so long a folder may go on changing
-READY_S = 180.0  # for so long a release that is wanted already may take until all run it; as for a round
 
 
 class Desk:
@@ -136,5 +135,5 @@ def _served(order: Order, app: AppState, replicas: Sequence[ReplicaView]) -> Ord
     runs = [runs.get(name) for view in replicas for runs in view.runs]
     if not left_out and all(one == app.version.key for one in runs):
         return order.answered(True, f"{name}: {app.release} is live")
-    late = time.time() - order.given > READY_S
+    late = time.time() - order.given > rounds.ROUND_S
     return order.answered(False, f"{name}: {app.release} does not get ready everywhere") if late else None

@@ -19,6 +19,7 @@ from ..hosting.manifest import Manifest, read_manifest
 from . import placement, releases
 from .child import Cancelled, Clock
 from .environments import builds, interpreters, requirements, resolution
+from .environments.interpreters import Interpreter
 from .environments.requirements import Requirements
 from .environments.resolution import Conflict
 from .environments.uv import LIMIT_S, Uv
@@ -144,9 +145,10 @@ class _Placing:
                 if not isinstance(of_all, Conflict):
                     name = builds.build(uv, builds.shared(of_all), asked)
                     return Found(name, name, replaces=True)
+            python = interpreters.choose([asked], uv.interpreters)
             if is_own:
-                return Found(alone=self._own(uv, asked), conflict=found.sentence)
-            return self._elsewhere(uv, asked, found)
+                return Found(alone=self._own(uv, asked, python), conflict=found.sentence)
+            return self._elsewhere(uv, asked, python, found)
         beside, kept = builds.shared(found), self._kept(uv, asked)
         if is_own:  # then nobody needs the other
             return Found(alone=builds.build(uv, kept or beside, asked))
@@ -157,26 +159,25 @@ class _Placing:
         """What it has alone already, or what it would have beside others."""
         return self._beside.had if kept is not None and kept.name == self._beside.had else beside
 
-    def _elsewhere(self, uv: Uv, asked: Requirements, conflict: Conflict) -> Found:
+    def _elsewhere(self, uv: Uv, asked: Requirements, python: Interpreter, conflict: Conflict) -> Found:
         """In the further pool that it shares, or in that of those which have the same conflict; alone if those cannot
         have it, either.
         """
-        python = interpreters.choose([asked], uv.interpreters)
         other = [] if python == interpreters.running() else [f"python{'.'.join(map(str, python.numbers[:2]))}"]
         names = [name for name, pool in self._beside.pools.items() if name != SHARED and pool.shares and pool.others]
         if reasons := other or conflict.packages:
             names.append(placement.further(reasons))
         for name in dict.fromkeys(names):
-            if (found := self._further(uv, asked, name)) is not None:
+            if (found := self._further(uv, asked, python, name)) is not None:
                 return dataclasses.replace(found, conflict=conflict.sentence, further=name)
         either = f", and {names[-1]} cannot have it, either" if names else ""
-        return Found(alone=self._own(uv, asked), conflict=conflict.sentence + either)
+        return Found(alone=self._own(uv, asked, python), conflict=conflict.sentence + either)
 
-    def _further(self, uv: Uv, asked: Requirements, name: str) -> Found | None:
+    def _further(self, uv: Uv, asked: Requirements, python: Interpreter, name: str) -> Found | None:
         """In this further pool; None if it cannot have it."""
         pool = self._beside.pool(name)
         if not pool.others:
-            made = self._packages(uv, asked, pool.environment or self._beside.had)
+            made = self._packages(uv, asked, python, pool.environment or self._beside.had)
             if resolution.brings(self._code.parents[1], made.lock):  # what it has may be an earlier release's
                 return None
             found = builds.build(uv, made, asked)
@@ -194,13 +195,12 @@ class _Placing:
         found = builds.build(uv, builds.own(of_all if replaces else kept.lock.added(of_all), had.interpreter), asked)
         return Found(found, self._alone(found, self._kept(uv, asked)), replaces=replaces)
 
-    def _own(self, uv: Uv, asked: Requirements) -> str:
+    def _own(self, uv: Uv, asked: Requirements, python: Interpreter) -> str:
         """An environment for it alone."""
-        return builds.build(uv, self._packages(uv, asked, self._beside.had), asked)
+        return builds.build(uv, self._packages(uv, asked, python, self._beside.had), asked)
 
-    def _packages(self, uv: Uv, asked: Requirements, had: str) -> builds.Environment:
+    def _packages(self, uv: Uv, asked: Requirements, python: Interpreter, had: str) -> builds.Environment:
         """The same before it is built. had: what it has now, which stays as far as it still asks for that."""
-        python = interpreters.choose([asked], uv.interpreters)
         kept = builds.kept(self._settings.state, had, python)
         return builds.own(resolution.own(uv, asked, python, kept), python)
 

@@ -151,14 +151,12 @@ def _forward(name: str, app: App, run: Path) -> Forward:
 
 def of_pools(wanted: Wanted) -> dict[str, Content]:
     """What each pool loads but the shared one, by the names of their groups."""
-    found: dict[str, Content] = {}
+    own = {_group(name, app): _own(name, app) for name, app in wanted.apps.items() if app.placement.is_own}
+    further: dict[str, dict[str, App]] = {}
     for name, app in wanted.apps.items():
-        if app.placement.is_own:
-            found[_group(name, app)] = _own(name, app)
-        elif not _shares(app):
-            beside = {one: other for one, other in wanted.apps.items() if other.placement.pool == app.placement.pool}
-            found[_group(name, app)] = _together(beside, app.placement.pool)
-    return found
+        if not (_shares(app) or app.placement.is_own):
+            further.setdefault(app.placement.pool, {})[name] = app
+    return own | {further_name(pool): _together(apps, pool) for pool, apps in further.items()}
 
 
 def _own(name: str, app: App) -> Content:

@@ -19,6 +19,7 @@ from .entries import FAILED, LIVE, RENEWAL, REVERTED, ROLLBACK, SAME_RELEASE, Ap
 from .placement import SHARED, Placement
 
 ROLLING, REVERTING = "rolling", "reverting"
+ROUND_S = 180.0  # above what a swap of two addresses may take; then nobody who is not ready is waited for any more
 
 Releases = Mapping[str, str]
 LOADING = "not ready"  # instead of the release of an app whose pool serves nothing just now

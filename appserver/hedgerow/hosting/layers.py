@@ -8,7 +8,6 @@ it is known when the release is tried.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any, cast
 from wsgiref.types import WSGIApplication
 
 from ..errors import LoadError
-from ..options import read_values
+from ..options import nearest, read_values
 from .manifest import FILE_NAME
 
 # Those of ours: the module's name, and in it the class's.
@@ -69,8 +68,8 @@ def ours(use: str) -> type:
 
 def _ours(use: str, where: str) -> type:
     if use not in NAMES:
-        near = difflib.get_close_matches(use, NAMES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(NAMES)}, or module:name of your own"
+        near = nearest(use, NAMES)
+        hint = f"did you mean {near!r}?" if near else f"there is {', '.join(NAMES)}, or module:name of your own"
         raise LoadError(f"{where}: unknown; {hint}")
     try:
         return ours(use)

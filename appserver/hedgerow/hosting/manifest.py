@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import UserError
-from ..options import Check, option, read_record
+from ..options import Check, option, read_record, within
 
 FILE_NAME = "app.toml"
 
@@ -94,10 +94,6 @@ def _check_time(seconds: float) -> str | None:
     return None if 0 < seconds <= _LONGEST_STEP_S else f"above 0 and at most {_LONGEST_STEP_S} seconds are wanted"
 
 
-def _check_threads(count: int) -> str | None:
-    return None if 1 <= count <= 1000 else "1 to 1000 are wanted"
-
-
 def _one_of(*words: str) -> Check:
     def check(given: str) -> str | None:
         return None if given in words else "wanted is " + " or ".join(repr(word) for word in words if word)
@@ -168,7 +164,7 @@ class Manifest:
     concurrency: str = option("auto", "of its own pool: auto, greenlets, or threads without patching", _CONCURRENCY)
     # More than the connections that drivers' pools keep to a database (5 to 15), and as many as the pools of threads of
     # asyncio and asgiref have at most. An idle one costs 30 KB.
-    threads: int = option(32, "with threads: requests that run at once; more wait", _check_threads)
+    threads: int = option(32, "with threads: requests that run at once; more wait", within(1, 1000))
     python: str | None = option(None, "which Pythons it runs on, as >=3.12; default: what its files say")
     env: Mapping[str, str] = option(dict, "environment variables of the app and its commands", _check_env)
     deploy: Deploy = option(Deploy(), "table of what a new release has to pass before it serves")

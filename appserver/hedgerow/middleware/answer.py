@@ -21,11 +21,14 @@ def changed(start_response: StartResponse, change: Change) -> StartResponse:
     """A start_response that sends what `change` makes of a head, also of one that replaces another after an error."""
 
     def start(status: str, headers: Headers, exc_info: ExcInfo = None, /) -> Callable[[bytes], object]:
-        status, headers = change(status, list(headers))
-        # A server may tell whether it was given exc_info at all.
-        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+        return begin(start_response, *change(status, list(headers)), exc_info)
 
     return start
+
+
+def begin(start_response: StartResponse, status: str, headers: Headers, exc_info: ExcInfo) -> Callable[[bytes], object]:
+    """Calls it as the application did: a server may tell whether it was given exc_info at all."""
+    return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
 
 def value(headers: Iterable[tuple[str, str]], name: str) -> str:

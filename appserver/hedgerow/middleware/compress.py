@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from wsgiref.types import StartResponse
 
-from ..options import option
+from ..options import option, within
 from .answer import Environ, Headers, changed, listed, value, varying
 from .filters import Streaming
 
@@ -27,10 +27,6 @@ TYPES = (
 )
 
 
-def _check_level(level: int) -> str | None:
-    return None if 1 <= level <= 9 else "1 to 9 are wanted"
-
-
 def _check_size(size: int) -> str | None:
     return None if size >= 0 else "a number of bytes is wanted"
 
@@ -40,7 +36,7 @@ class Compress(Streaming):
     """An answer that is compressed has no Content-Length, a weak ETag, and no ranges."""
 
     minimum: int = option(500, "answers with a shorter Content-Length, in bytes, are left as they are", _check_size)
-    level: int = option(6, "of gzip: 1 is fast, 9 is small", _check_level)
+    level: int = option(6, "of gzip: 1 is fast, 9 is small", within(1, 9))
     types: tuple[str, ...] = option(TYPES, "media types that are compressed; * stands for anything")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

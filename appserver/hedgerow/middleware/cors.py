@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication
 
-from ..options import REQUIRED, option
+from ..options import REQUIRED, option, within
 from .answer import Environ, Headers, changed, varying, without
 
 ANY = "*"
@@ -35,10 +35,6 @@ def _check_tokens(names: tuple[str, ...]) -> str | None:
     return next((f"{one!r} is no token" for one in names if not _TOKEN.fullmatch(one)), None)
 
 
-def _check_age(seconds: int) -> str | None:
-    return None if 0 <= seconds <= 86_400 else "0 to 86400 seconds are wanted"
-
-
 @dataclass(frozen=True)
 class Cors:
     """What the application says itself of CORS is replaced. A preflight request never reaches it."""
@@ -49,7 +45,9 @@ class Cors:
     headers: tuple[str, ...] = option((), "fields that they may send, beside those that are always safe", _check_tokens)
     expose: tuple[str, ...] = option((), "fields of the answer that they may read, beside those", _check_tokens)
     credentials: bool = option(False, "whether cookies are sent along and the answer may be read then")
-    max_age: int = option(600, "seconds for which a browser may remember the answer to a preflight", _check_age)
+    max_age: int = option(
+        600, "seconds for which a browser may remember the answer to a preflight", within(0, 86_400, "seconds")
+    )
 
     def __post_init__(self) -> None:
         if self.credentials and ANY in self.origins:

@@ -15,7 +15,7 @@ from typing import Protocol
 from wsgiref.types import StartResponse, WSGIApplication
 
 from ..options import option
-from .answer import Environ, ExcInfo, Headers, changed, of_other_body, text, value
+from .answer import Environ, ExcInfo, Headers, begin, changed, of_other_body, text, value
 
 _WITHOUT_BODY_OR_IN_PARTS = ("204", "205", "206", "304")
 
@@ -170,7 +170,7 @@ class _Whole:
         self.passes, self._head = True, None
         if fits:  # the new length is known to nobody
             headers = self._how.head(of_other_body(headers))
-        return self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
+        return begin(self._start, status, headers, exc_info)
 
     def gather(self, body: Iterable[bytes]) -> Iterable[bytes]:
         """Keep all of it and close it. One that begins only now, and goes as it is, is returned still open."""

@@ -12,14 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from wsgiref.types import StartResponse, WSGIApplication
 
-from ..options import option
+from ..options import option, within
 from .answer import Environ
 
 PROTOCOLS = ("http", "https")
-
-
-def _check_hops(hops: int) -> str | None:
-    return None if 1 <= hops <= 20 else "1 to 20 are wanted"
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Forwarded:
     """
 
     application: WSGIApplication
-    hops: int = option(1, "how many proxies stand between the client and this server", _check_hops)
+    hops: int = option(1, "how many proxies stand between the client and this server", within(1, 20))
     host: bool = option(False, "whether X-Forwarded-Host is theirs, too")
     prefix: bool = option(False, "whether X-Forwarded-Prefix is theirs, too")
 

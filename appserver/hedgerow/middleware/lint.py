@@ -15,7 +15,8 @@ from wsgiref import validate
 from wsgiref.types import StartResponse, WSGIApplication
 
 from ..options import option
-from .answer import Environ, ExcInfo, Headers, value
+from .answer import Environ, ExcInfo, Headers, begin, value
+from .filters import Blocks
 
 _parts: Any = validate  # whose checks of parts typeshed leaves out
 MOST_TOLD = 100  # different sentences of one application
@@ -42,7 +43,7 @@ class Lint:
         looked = _Looked(self, environ, start_response)
         body = self.application(environ, looked.start_response)
         looked.check(lambda: _parts.check_iterator(body))
-        return _Body(looked, body)
+        return Blocks(looked.blocks(body), body)
 
     def tell(self, environ: Environ, mistake: str) -> None:
         with self._lock:
@@ -82,14 +83,20 @@ class _Looked:
         self.check(lambda: _parts.check_headers(headers))
         self.check(lambda: _parts.check_content_type(status, headers))
         self.check(lambda: self._begin(status, headers))
-        return self._start(status, headers) if exc_info is None else self._start(status, headers, exc_info)
+        return begin(self._start, status, headers, exc_info)
 
     def _begin(self, status: str, headers: Headers) -> None:
         self._status = status
         length = value(headers, "content-length")
         self._length = int(length) if length else None
 
-    def block(self, block: Any) -> None:
+    def blocks(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        for block in body:
+            self._block(block)
+            yield block
+        self._end()
+
+    def _block(self, block: Any) -> None:
         if not self._status:
             self.tell("a block of the body comes before start_response is called")
         if type(block) is not bytes:
@@ -97,7 +104,7 @@ class _Looked:
         else:
             self._bytes += len(block)
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """The whole of the body was there."""
         empty = self._environ["REQUEST_METHOD"] == "HEAD" or self._status[:3] in _NO_BODY
         if not self._status:
@@ -106,27 +113,3 @@ class _Looked:
             self.tell(f"there is a body where none can be: {self._environ['REQUEST_METHOD']}, {self._status}")
         elif not empty and self._length is not None and self._length != self._bytes:
             self.tell(f"Content-Length says {self._length}, and the body has {self._bytes} bytes")
-
-
-class _Body:
-    """The application's, looked at block by block."""
-
-    def __init__(self, looked: _Looked, body: Iterable[bytes]) -> None:
-        self._looked, self._body = looked, body
-        self._blocks = iter(body)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            block = next(self._blocks)
-        except StopIteration:
-            self._looked.end()
-            raise
-        self._looked.block(block)
-        return block
-
-    def close(self) -> None:
-        if (close := getattr(self._body, "close", None)) is not None:
-            close()

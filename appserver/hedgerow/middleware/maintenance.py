@@ -9,14 +9,10 @@ from http import HTTPStatus
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication
 
-from ..options import REQUIRED, option
+from ..options import REQUIRED, option, within
 from .answer import Environ, text, whole
 
 SENTENCE = "This page is being worked on. Please come back in a while.\n"
-
-
-def _check_seconds(seconds: int) -> str | None:
-    return None if 0 <= seconds <= 86_400 else "0 to 86400 seconds are wanted"
 
 
 def _check_paths(paths: tuple[str, ...]) -> str | None:
@@ -30,7 +26,7 @@ class Maintenance:
     application: WSGIApplication
     file: Path = option(REQUIRED, "while it is there the page is shown; in the app's data, as data/maintenance")
     page: Path | None = option(None, "HTML file that is shown; default: one sentence")
-    retry_after: int = option(120, "seconds after which clients are told to come again", _check_seconds)
+    retry_after: int = option(120, "seconds after which clients are told to come again", within(0, 86_400, "seconds"))
     allow: tuple[str, ...] = option(
         (), "paths below the mount, with all below them, that are served all the same", _check_paths
     )

@@ -94,35 +94,35 @@ def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None)
 
     kept: what there is now. Then packages of the base stay in the version that apps see, and others as far as they can.
     """
+    if conflict := _pythons(asked, running()):
+        return conflict
     if not any(one.file for one in asked):
-        return _pythons(asked, running()) or Lock()
+        return Lock()
     with uv.workplace() as place:
-        links = base.stand_ins(place.parent, NOTHING)
+        files, links = [*_files(uv, asked, place), _engine(place)], base.stand_ins(place.parent, NOTHING)
         pins: list[str | Path] = [] if kept is None else ["--constraints", _pins(_of_base(kept), place)]
-        return _of_all(uv, asked, running(), kept or NOTHING, place, links, pins)
+        return _of_all(uv, asked, files, running(), kept or NOTHING, place, links, pins)
 
 
 def apart(uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept: Overlay = NOTHING) -> Lock | Conflict:
     """All packages of an environment for these apps at once, without the base. kept: as in `own`."""
+    if conflict := _pythons(asked, interpreter):
+        return conflict
     with uv.workplace() as place:
-        if kept.packages is not None and not _pythons(asked, interpreter):
-            files = [*_files(uv, asked, place), _engine(place)]
-            if _is_met(uv, asked[0], files, interpreter, kept, (), place):
-                return kept.lock
-        return _of_all(uv, asked, interpreter, kept, place)
+        files = [*_files(uv, asked, place), _engine(place)]
+        if kept.packages is not None and _is_met(uv, asked[0], files, interpreter, kept, (), place):
+            return kept.lock
+        return _of_all(uv, asked, files, interpreter, kept, place)
 
 
 def _of_all(
-    uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept: Overlay, place: Path,
+    uv: Uv, asked: Sequence[Requirements], files: Sequence[Path], interpreter: Interpreter, kept: Overlay, place: Path,
     links: Path | None = None, more: Sequence[str | Path] = (),
 ) -> Lock | Conflict:  # fmt: skip
-    """links: where the base's stand-ins are, which are not new."""
-    if conflict := _pythons(asked, interpreter):
-        return conflict
-    what = [*more] if links is None else [*more, "--find-links", links]
+    """files: what they and the engine ask for; links: where the base's stand-ins are, which are not new."""
+    what = [*files, *more] if links is None else [*files, *more, "--find-links", links]
     try:
-        files = _files(uv, asked, place)
-        found = _compile(uv, asked, [*files, _engine(place), *what], interpreter, place, kept.lock)
+        found = _compile(uv, asked, what, interpreter, place, kept.lock)
     except Refused as refused:
         if (machine := complaints.cause(refused.text)) is not None:
             raise UserError(complaints.sentence(refused.text)) from machine
