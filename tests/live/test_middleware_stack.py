@@ -30,6 +30,10 @@ origins = ["https://shop.example"]
 use = "maintenance"
 file = "data/down"
 [[middleware]]
+use = "static"
+folder = "shown"
+path = "/files"
+[[middleware]]
 use = "own:Stamp"
 text = "{text}"
 """
@@ -56,6 +60,8 @@ def test_it_is_put_around_an_app_wherever_that_runs_and_tried_with_its_release(h
         folder = here.apps / name
         folder.mkdir()
         (folder / "data").mkdir()
+        (folder / "shown").mkdir()
+        (folder / "shown" / "a.txt").write_text(f"a file of {name}")
         (folder / "own.py").write_text(OWN)
         (folder / "app.toml").write_text(LIST.format(pool=pool, text=name))
         drop(here.apps, name, APP)
@@ -63,6 +69,7 @@ def test_it_is_put_around_an_app_wherever_that_runs_and_tried_with_its_release(h
     for name in ("beside", "alone"):
         until(lambda name=name: get(here.port, f"/{name}/")[0] == 200, 30, f"{name} answers")  # type: ignore[misc]
         assert ask(here, f"/{name}/", Origin="https://shop.example") == (200, "https://shop.example", name.encode())
+        assert ask(here, f"/{name}/files/a.txt", Range="bytes=2-")[::2] == (206, f"file of {name}".encode())
         down = here.state / "data" / name / "data" / "down"
         down.touch()
         assert ask(here, f"/{name}/")[0] == 503

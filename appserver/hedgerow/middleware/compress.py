@@ -40,7 +40,7 @@ class Compress(Streaming):
     types: tuple[str, ...] = option(TYPES, "media types that are compressed; * stands for anything")
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if not takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+        if not takes(environ.get("HTTP_ACCEPT_ENCODING", ""), "gzip"):
             return self.application(environ, changed(start_response, self._vary))
         return super().__call__(environ, start_response)
 
@@ -72,13 +72,13 @@ class _Gzip:
         return self._gzip.flush()
 
 
-def takes_gzip(accepted: str) -> bool:
-    """What Accept-Encoding says (RFC 9110, 12.5.3): the most exact name counts."""
+def takes(accepted: str, coding: str) -> bool:
+    """What Accept-Encoding says of a coding (RFC 9110, 12.5.3): the most exact name counts."""
     weights: dict[str, float] = {}
     for one in listed(accepted.lower()):
         name, _, parameter = one.partition(";")
         weights[name.strip()] = _weight(parameter)
-    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
+    return weights.get(coding, weights.get(f"x-{coding}", weights.get("*", 0.0))) > 0
 
 
 def _weight(parameter: str) -> float:

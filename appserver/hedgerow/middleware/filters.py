@@ -131,18 +131,23 @@ class Buffering(Filter):
     limit: int = option(1_000_000, "bytes of an answer; a longer one is not sent at all but is a 500", _check_limit)
 
     def body(self, environ: Environ, body: bytes) -> bytes:
-        """What is sent for this one. Raises NotChangedError if nothing can be."""
+        """What is sent for this one; environ: as it came. Raises NotChangedError if nothing can be sent."""
         raise NotImplementedError
 
+    def body_of(self, environ: Environ, headers: Headers, body: bytes) -> bytes:
+        """The same, for who needs the application's head for it."""
+        return self.body(environ, body)
+
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        asked = dict(environ)  # the application may do with environ what it likes
         answer = _Whole(self, start_response, environ["REQUEST_METHOD"] == "HEAD")
         try:
             body = self.application(environ, answer.start_response)
             if not answer.passes:
                 body = answer.gather(body)
-            return body if answer.passes else answer.send(environ)
+            return body if answer.passes else answer.send(asked)
         except NotChangedError as error:
-            environ["wsgi.errors"].write(f"{error.cause}\n")
+            asked["wsgi.errors"].write(f"{error.cause}\n")
             return text(start_response, HTTPStatus.INTERNAL_SERVER_ERROR, f"{error.sentence}\n")
 
 
@@ -195,7 +200,8 @@ class _Whole:
     def check(self) -> None:
         if self._size > self._how.limit:
             self._kept.clear()
-            raise NotChangedError(f"The answer is longer than the {self._how.limit} bytes that can be transformed.")
+            sentence = f"The answer is longer than the {self._how.limit} bytes that can be transformed."
+            raise NotChangedError(sentence, f"{type(self._how).__name__.lower()}: {sentence}")
 
     def send(self, environ: Environ) -> Iterable[bytes]:
         """The answer that is there as a whole, changed."""
@@ -204,6 +210,6 @@ class _Whole:
         self._kept.clear()
         if self._head is not None:
             status, headers = self._head
-            body = self._how.body(environ, body)
+            body = self._how.body_of(environ, headers, body)
             self._start(status, [*self._how.head(of_other_body(headers)), ("Content-Length", str(len(body)))])
         return [body]

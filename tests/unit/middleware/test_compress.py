@@ -12,7 +12,7 @@ from wsgiref.types import StartResponse
 import pytest
 from asking_middleware import App, ask
 
-from hedgerow.middleware.compress import Compress, takes_gzip
+from hedgerow.middleware.compress import Compress, takes
 
 TEXT = b"All work and no play makes Jack a dull boy. " * 40
 LENGTH = ("Content-Length", str(len(TEXT)))
@@ -117,15 +117,15 @@ def test_head_has_the_head_of_get() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "takes"),
+    ("accepted", "wanted"),
     [
         ("gzip", True), ("GZip", True), ("x-gzip", True), ("*", True), ("br;q=1, *;q=0.1", True), (",,gzip", True),
         ("gzip;q=0.001", True), ("", False), ("identity", False), ("gzip;q=0", False), ("gzip; q=0.0", False),
         ("*;q=0", False), ("br", False), ("*, gzip;q=0", False), ("gzip;q=x", False),
     ],
 )  # fmt: skip
-def test_who_takes_it(accepted: str, takes: bool) -> None:
-    assert takes_gzip(accepted) is takes
+def test_who_takes_it(accepted: str, wanted: bool) -> None:
+    assert takes(accepted, "gzip") is wanted
 
 
 def test_options() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -100,6 +101,17 @@ def test_what_goes_as_it_is(filter: Wrap, app: App) -> None:
     assert (answer.body, answer.headers, app.closed) == (b"".join(app.body), list(app.headers), 1)
 
 
+@BOTH
+def test_a_body_that_goes_as_it_is_is_the_applications_own(filter: Wrap) -> None:
+    body = [b"a file, maybe, that the server sends in its own way"]
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "image/png")])
+        return body
+
+    assert filter(app)({"REQUEST_METHOD": "GET"}, lambda *_: lambda _: None) is body
+
+
 def test_a_stream_is_withheld_by_nobody() -> None:
     sent: list[str] = []
 
@@ -188,6 +200,50 @@ def test_an_error_page_instead_has_its_own_head(filter: Wrap, written: bytes) ->
     assert answer.headers == [("Content-Type", "image/png"), ("Content-Length", "2")]
 
 
+def test_an_error_page_is_changed_too_and_has_nothing_of_what_it_replaces() -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [KIND])(b"lost")
+        try:
+            raise LookupError
+        except LookupError:
+            start_response("500 Oh", [KIND], sys.exc_info())
+        return [b"oh"]
+
+    answer = ask(Whole, app)
+    assert (answer.status, answer.body) == ("500 Oh", b"OH!")
+
+
+@BOTH
+def test_a_server_is_told_why_a_head_is_replaced(filter: Wrap) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "image/png")])
+        try:
+            raise LookupError("it broke")
+        except LookupError:
+            start_response("500 Oh", [KIND], sys.exc_info())
+        return [b"oh"]
+
+    def start_response(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
+        if exc_info:
+            raise exc_info[1]  # as a server does that has sent the first one
+        return lambda _: None
+
+    with pytest.raises(LookupError, match="it broke"):
+        filter(app)({"REQUEST_METHOD": "GET"}, start_response)
+
+
+def test_an_application_may_do_with_environ_what_it_likes() -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        environ.clear()
+        start_response("200 OK", [KIND])
+        return [b"bad"]
+
+    log = io.StringIO()
+    environ: Environ = {"REQUEST_METHOD": "GET", "wsgi.errors": log}
+    assert [*Whole(app)(environ, lambda *_: lambda _: None)] == [b"It is bad.\n"]
+    assert log.getvalue() == "own: it is bad in line 1\n"
+
+
 def test_a_second_start_response_without_a_reason_is_an_error() -> None:
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [KIND])
@@ -220,7 +276,7 @@ def test_a_longer_one_is_a_500_that_names_the_limit_and_no_more_of_it_is_made() 
             yield made[-1]
 
     app = App(endless(), (KIND, ("ETag", '"a"')))
-    assert refused(app) == ("500 Internal Server Error", TOO_LONG.encode(), TOO_LONG)
+    assert refused(app) == ("500 Internal Server Error", TOO_LONG.encode(), f"whole: {TOO_LONG}")
     assert (len(made), app.closed) == (2, 1)
 
 
@@ -230,12 +286,13 @@ def test_a_longer_one_that_tells_its_length_is_not_even_begun() -> None:
         yield b""
 
     app = App(body(), (KIND, ("Content-Length", "11")))
-    assert refused(app) == ("500 Internal Server Error", TOO_LONG.encode(), TOO_LONG)
+    assert refused(app) == ("500 Internal Server Error", TOO_LONG.encode(), f"whole: {TOO_LONG}")
     assert app.closed == 1
 
 
+@pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("catches", [False, True])
-def test_a_longer_one_that_is_written(catches: bool) -> None:
+def test_a_longer_one_that_is_written(catches: bool, late: bool) -> None:
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         write = start_response("200 OK", [KIND])
         try:
@@ -245,7 +302,11 @@ def test_a_longer_one_that_is_written(catches: bool) -> None:
                 raise
         return []
 
-    assert refused(app) == ("500 Internal Server Error", TOO_LONG.encode(), TOO_LONG)
+    def generated(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        yield from app(environ, start_response)
+
+    expected = "500 Internal Server Error", TOO_LONG.encode(), f"whole: {TOO_LONG}"
+    assert refused(generated if late else app) == expected
 
 
 def test_what_a_filter_cannot_change_is_told_to_the_log_only() -> None:
