@@ -15,20 +15,26 @@ from pathlib import Path
 from sessions import Wrong, session
 
 APPS = Path(__file__).parent / "apps"
+DJANGOS = {"django42": "django~=4.2.0\n", "django52": "django~=5.2.0\n"}
 
 
 def lay(apps: Path, names: Iterable[str]) -> None:
     """Their folders, each whole at once. `django52` is the Django project with Django 5.2."""
     for name in names:
-        made = apps / f".{name}"
-        shutil.copytree(APPS / ("django" if name.startswith("django") else name), made)
-        shutil.copy(APPS / "common" / "about.py", made)
-        if not (made / "notes").is_dir():
-            shutil.copy(APPS / "common" / "notes.py", made)
-        if name.startswith("django"):
-            (made / "requirements.txt").write_text(f"django~={name[6]}.{name[7]}.0\n")
-        (made / "data").mkdir()
-        made.rename(apps / name)
+        lay_as(apps, name, "django" if name in DJANGOS else name, DJANGOS.get(name, ""))
+
+
+def lay_as(apps: Path, name: str, folder: str, requirements: str = "") -> None:
+    """The folder of `APPS`, whole at once, as an app of that name. requirements: instead of those that it has."""
+    made = apps / f".{name}"
+    shutil.copytree(APPS / folder, made)
+    for path in (APPS / "common").glob("*.py"):
+        if not (made / path.stem).is_dir():
+            shutil.copy(path, made)
+    if requirements:
+        (made / "requirements.txt").write_text(requirements)
+    (made / "data").mkdir(exist_ok=True)
+    made.rename(apps / name)
 
 
 def newer(app: Path) -> None:

@@ -166,6 +166,8 @@ UWSGI_ROUTER = Server(
     f"{_UWSGI_LIMITS}; its own HTTP router in front of one process",
     _uwsgi("--http-keepalive", "--http-auto-chunked", "--http-timeout", str(KEEPALIVE_S), "--http"),
 )
+# Each connection is closed behind its answer: its http11-socket does not tell where one without a length ends.
+UWSGI_CLOSING = Server("uWSGI", "uwsgi", "on", f"{_UWSGI_LIMITS}; 8 threads", _uwsgi("--threads", "8", "--http-socket"))
 WAITRESS = Server("Waitress", "waitress", "none: it has none", "head, body, connections, idle; 4 threads", _waitress)
 CHEROOT = Server("cheroot", "cheroot", "none: off in its command", "time-out; 4 threads", _cheroot)
 PYWSGI = Server("gevent.pywsgi", "gevent", "on", "none: it has none", _pywsgi)
@@ -177,6 +179,13 @@ GUNICORN_GTHREAD = Server(
 )
 GUNICORN_GEVENT = Server(
     "gunicorn gevent", "gunicorn", "on", f"{_GUNICORN_LIMITS}, connections", _gunicorn("-k", "gevent")
+)
+GUNICORN_HEDGEROW = Server(
+    "gunicorn with our worker",
+    "hedgerow",
+    "on",
+    f"{_GUNICORN_LIMITS}, all of ours",
+    _gunicorn("-k", "hedgerow.gunicorn.Worker"),
 )
 
 PEERS = (

@@ -7,16 +7,20 @@ import notes
 from bottle import HTTPError, error, get, post, redirect, request, response, route, static_file, template
 
 KEY = "of bottle"
-STATIC = os.path.join(os.path.dirname(__file__), "static")
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def base():
     return request.environ["SCRIPT_NAME"]
 
 
+def page(name, **values):
+    return template(name, template_lookup=[os.path.join(HERE, "views")], **values)
+
+
 @get("/")
 def home():
-    return template("home", base=base())
+    return page("home", base=base())
 
 
 @get("/notes")
@@ -24,7 +28,7 @@ def show():
     token = request.get_cookie("token", secret=KEY) or secrets.token_hex(8)
     response.set_cookie("token", token, secret=KEY, path=base() + "/")
     count = request.get_cookie("count", secret=KEY) or 0
-    return template("notes", token=token, count=count, notes=notes.latest())
+    return page("notes", token=token, count=count, notes=notes.latest())
 
 
 @post("/notes")
@@ -60,7 +64,7 @@ def tell():
 
 @get("/static/<path:path>")
 def static(path):
-    return static_file(path, root=STATIC)
+    return static_file(path, root=os.path.join(HERE, "static"))
 
 
 @route("/error")

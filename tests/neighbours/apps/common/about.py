@@ -9,8 +9,9 @@ VERSION = "one"
 
 
 def told(framework):
+    """framework: its distribution, '' where there is none."""
     return {
-        "framework": importlib.metadata.version(framework),
+        "framework": importlib.metadata.version(framework) if framework else platform.python_version(),
         "python": platform.python_version(),
         "pid": os.getpid(),
         "version": VERSION,

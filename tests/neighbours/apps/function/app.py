@@ -1,0 +1,5 @@
+from plain import serve
+
+
+def application(environ, start_response):
+    return serve("function", environ, start_response)

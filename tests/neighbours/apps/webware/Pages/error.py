@@ -1,0 +1,6 @@
+from Plain import Plain
+
+
+class error(Plain):
+    def content(self):
+        raise RuntimeError("as it must")
