@@ -3,7 +3,8 @@
 A WSGI app knows nothing of the web server before it but what stands in `environ`. This one shows what that tells of the
 way of a request: browser, front, address, slot, worker, greenlet. The keys that begin with `hedgerow.` are extras of
 one server; PEP 3333 allows a server to add its own, and an app must do without them: here they are then "not told".
-The same facts come as HTML and, with `Accept: application/json` or `?format=json`, as JSON.
+The same facts come as HTML and, with `Accept: application/json` or `?format=json`, as JSON; `?format=environ` is
+environ itself, a line for each key.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 PAGE = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
 NOT_TOLD = "not told"
 
+# How keys begin that tell of a request. Some servers add the variables of their process: nobody else's business.
+REQUEST = (
+    *("REQUEST_", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "CONTENT_", "HTTP_", "SERVER_", "REMOTE_"),
+    *("wsgi.", "hedgerow."),
+)
 # The name of a fact, the key of environ that tells it, and what it means.
 FACTS = [
     ("front", "hedgerow.front", "the nginx that took the request"),
@@ -67,12 +73,21 @@ def _flow() -> str:
     return f"greenlet {id(current) // 16 & 0xFFFFFF:06x}"
 
 
-def wants_json(environ: WSGIEnvironment) -> bool:
+def wanted_format(environ: WSGIEnvironment) -> str:
     wanted = parse_qs(environ.get("QUERY_STRING", "")).get("format")
     if wanted:
-        return wanted[-1] == "json"
+        return wanted[-1]
     accepted: str = environ.get("HTTP_ACCEPT", "").lower()
-    return "application/json" in accepted and "text/html" not in accepted
+    return "json" if "application/json" in accepted and "text/html" not in accepted else "html"
+
+
+def _lines(environ: WSGIEnvironment) -> str:
+    """environ as it is. Texts and numbers are shown; of a stream or a function only what it is."""
+    return "".join(
+        f"{key} = {value!r}\n" if isinstance(value, str | int | tuple) else f"{key}: {type(value).__name__}\n"
+        for key, value in sorted(environ.items())
+        if key.startswith(REQUEST)
+    )
 
 
 def _html(told: dict[str, str]) -> str:
@@ -90,11 +105,14 @@ def _dim(value: str) -> str:
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    told = facts(environ)
-    if wants_json(environ):
-        kind, body = "application/json", json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n"
-    else:
-        kind, body = "text/html; charset=utf-8", _html(told).encode()
+    match wanted_format(environ):
+        case "json":
+            kind, text = "application/json", json.dumps(facts(environ), indent=2, ensure_ascii=False) + "\n"
+        case "environ":
+            kind, text = "text/plain; charset=utf-8", _lines(environ)
+        case _:
+            kind, text = "text/html; charset=utf-8", _html(facts(environ))
+    body = text.encode()
     headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
     start_response("200 OK", [*headers, ("Cache-Control", "no-store"), ("Vary", "Accept")])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

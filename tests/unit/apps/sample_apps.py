@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,27 +15,37 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
+from hedgerow.hosting.layers import wrap
+from hedgerow.hosting.manifest import read_manifest
+
 APPS = Path(__file__).parents[3] / "apps"
-NAMES = ("clock", "function", "instance", "klass", "notes", "whoami")
+NAMES = ("clock", "function", "instance", "klass", "notes", "plants", "whoami")
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 
-def load(folder: Path) -> Any:
-    """The module `app.py` of the folder, fresh; its neighbours are importable while it loads and forgotten after."""
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """The folder's modules are importable meanwhile, and forgotten after."""
     before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(f"{folder}/"):
+                del sys.modules[name]
+
+
+def load(folder: Path) -> Any:
+    """The module `app.py` of the folder, fresh."""
     spec = importlib.util.spec_from_file_location(f"sample_{folder.name}", folder / "app.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # Flask looks there for its root folder
-    sys.path.insert(0, str(folder))
-    try:
+    with importable(folder):
         spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before - {spec.name}:
-            if str(getattr(sys.modules[name], "__file__", "")).startswith(f"{folder}/"):
-                del sys.modules[name]
     return module
 
 
@@ -41,6 +53,13 @@ def callable_of(module: Any) -> WSGIApplication:
     found = getattr(module, "application", None) or module.app
     assert callable(found)
     return found  # type: ignore[no-any-return]
+
+
+def as_deployed(folder: Path) -> WSGIApplication:
+    """The callable of a folder in what its app.toml puts around it."""
+    found = callable_of(load(folder))
+    with importable(folder):
+        return wrap(found, read_manifest(folder).middleware, folder)
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def test_a_server_that_tells_nothing_is_said_to_tell_nothing(whoami: Any) -> Non
         ("text/html, application/json", "", "text/html; charset=utf-8"),
         ("Application/JSON", "", "application/json"),
         ("text/html", "format=json", "application/json"),
+        ("application/json", "format=environ", "text/plain; charset=utf-8"),
         ("application/json", "format=html", "text/html; charset=utf-8"),
     ],
 )
@@ -85,6 +86,14 @@ def test_who_asks_chooses_the_kind(whoami: Any, accept: str, query: str, kind: s
     assert answer.headers["content-type"] == kind
     assert answer.headers["vary"] == "Accept"
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_environ_is_shown_without_the_variables_of_the_process(whoami: Any) -> None:
+    lines = call(whoami, "/a%2Fb?format=environ", mount="/x", PATH="/bin", SHELL="/bin/sh", **TOLD).text.splitlines()
+    assert {"PATH_INFO = '/a/b'", "SCRIPT_NAME = '/x'", "hedgerow.worker = 4711", "wsgi.run_once = 0"} <= set(lines)
+    assert "wsgi.input: InputWrapper" in lines, "a stream, as wsgiref.validate hands it over"
+    assert lines == sorted(lines)
+    assert not [line for line in lines if line.startswith(("PATH =", "SHELL"))]
 
 
 def test_what_the_client_wrote_is_escaped(whoami: Any) -> None:
