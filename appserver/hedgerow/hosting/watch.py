@@ -99,7 +99,8 @@ def sweep() -> None:
     _waiting.clear()
     for name in asked:
         module = sys.modules.get(name)
-        if not isinstance(module, ModuleType) or name.startswith(PREFIX):
+        # By its type: what cffi puts there says of itself that it is a module.
+        if module is None or not issubclass(type(module), ModuleType) or name.startswith(PREFIX):
             continue
         _watch(name, module)
         if getattr(vars(module).get("__spec__"), "_initializing", False):

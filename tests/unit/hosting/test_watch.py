@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import copy
 import importlib
 import json
@@ -10,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +19,7 @@ from types import ModuleType
 import pytest
 from hosting_help import get
 
-from hedgerow.hosting import findings
+from hedgerow.hosting import findings, kept
 from hedgerow.hosting.app import HostedApp
 from hedgerow.hosting.findings import MOST, Finding
 from hedgerow.hosting.host import Host
@@ -115,6 +117,21 @@ def test_a_module_with_a_class_of_its_own_keeps_it(load: Load, library: Callable
     assert type(sys.modules["counts"]).__name__ == "Counting"
 
 
+def test_what_only_says_that_it_is_a_module_is_left_alone(load: Load, library: Callable[[str, str], None]) -> None:
+    """As `lib` of cffi does, from whose class nobody may inherit."""
+    library(
+        "bound",
+        "import sys, types\nclass Lib:\n    __class__ = property(lambda self: types.ModuleType)\n"
+        "    def __init_subclass__(cls): raise TypeError('not an acceptable base type')\n"
+        "sys.modules['bound.lib'] = Lib()\n",
+    )
+    try:
+        app = load("binds", {"app.py": f"import bound{QUIET}"})
+        assert (app.error, get(app), app.findings) == (None, "here", [])
+    finally:
+        sys.modules.pop("bound.lib", None)
+
+
 def test_a_watched_module_is_a_module_to_all_who_ask(load: Load) -> None:
     load("any", {"app.py": f"import json{QUIET}"})
     assert isinstance(json, ModuleType)
@@ -167,3 +184,14 @@ def test_what_an_app_finds_of_itself_is_in_the_hosts_status(load: Load) -> None:
     assert told["findings"] == [
         {"cause": "shared-state", "sentence": "tells: tells/app.py line 2 sets json.told, which other apps use too"}
     ]
+
+
+def test_a_kept_call_from_c_with_no_python_behind_it_is_done() -> None:
+    """A server in C makes such calls: uWSGI seeds `random` in each process that it forks."""
+    done: list[int] = []
+    hooked = kept._telling(done.append, "library", "library.seed", kept.DIRECT)
+    _thread.start_new_thread(hooked, (1,))
+    deadline = time.monotonic() + 10
+    while not done and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert done == [1]
