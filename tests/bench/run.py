@@ -21,6 +21,7 @@ sys.path.insert(1, str(HERE.parent / "peers"))
 
 import density  # noqa: E402  # beside us, as the other modules that are imported by their bare names
 import front  # noqa: E402
+import noisy  # noqa: E402
 import servers  # noqa: E402
 import tables  # noqa: E402
 from load import Shape  # noqa: E402
@@ -43,7 +44,7 @@ FRONT_PEERS = (servers.BJOERN, servers.GRANIAN, servers.GUNICORN_GEVENT)
 BARS = {"bjoern": 1.2, "Granian": 0.75, "gunicorn gevent": 0.12}
 FRONT_BARS = {front.FLOOR: 1.2}
 SHARE_OF_BEST = 0.9
-MODES = ("small", "front", "bodies", "density")
+MODES = ("small", "front", "bodies", "density", "noisy")
 
 SMALL = Shape("small")
 FRONT = Shape("small, through nginx")
@@ -146,6 +147,14 @@ class Bench:
         found = [Verdict(text, ratio, density.BAR, least=True)]
         self._tell("density", tables.density(density.COUNT, OURS, used, others), found)
 
+    def noisy(self, rounds: int, seconds: float) -> None:
+        """Real stacks, by the Python that runs this."""
+        slow = noisy.slow(rounds, seconds)
+        leak, memory = noisy.leaking(rounds, seconds)
+        stalls = noisy.stalls(rounds)
+        found = [slow.verdict, leak.verdict, *noisy.verdicts(stalls)]
+        self._tell("noisy", tables.noisy([slow, leak], stalls, memory), found)
+
     def _with_ours(self, peers: Sequence[Server]) -> list[Server]:
         """Ours third: after fastwsgi and bjoern, before Granian and gunicorn gevent."""
         return [*peers[:2], HEDGEROW, *peers[2:]]
@@ -184,8 +193,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", type=_peers, default=list(PEERS), help="comma-separated, as gunicorn-gevent")
     parser.add_argument("--python", type=Path, default=servers.OWN_PYTHON, help="the one that has hedgerow")
     parser.add_argument("--peers-python", type=Path, default=servers.PEERS_PYTHON, help="the one that has the peers")
-    parser.add_argument("--rounds", type=int, help="of every mode but density; else 9 of small and front, 4 of bodies")
-    parser.add_argument("--seconds", type=float, help="of a measurement; else 1.2, 1.5 and 0.8")
+    parser.add_argument(
+        "--rounds", type=int, help="of every mode but density; else 9 of small and front, 4 of bodies, 5 of noisy"
+    )
+    parser.add_argument("--seconds", type=float, help="of a measurement; else 1.2, 1.5, 0.8 and 8")
     parser.add_argument("--write", action="store_true", help=f"the tables into {DOCUMENT.relative_to(HERE.parents[1])}")
     options = parser.parse_args()
     options.only = options.only.split(",")
@@ -212,6 +223,7 @@ def main() -> int:
             "small": (bench.small, 9, 1.2),
             "front": (bench.front, 9, 1.5),
             "bodies": (bench.bodies, 4, 0.8),
+            "noisy": (bench.noisy, 5, 8.0),
         }
         for name in options.only:
             if name == "density":

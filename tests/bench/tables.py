@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from density import Gunicorns
 from rounds import Figures, Verdict, cpu_us, requests_per_s
 from servers import Server
+
+if TYPE_CHECKING:  # it starts stacks by the tests' own means, which are not everywhere
+    from noisy import Beside, Stall
 
 _ASK = """
 import importlib.metadata, json, platform, sys
@@ -110,6 +115,36 @@ def density(count: int, ours: str, our_bytes: int, others: Mapping[str, Gunicorn
         row = [name, str(one.started), _mb(one.bytes), _mb(one.next_bytes), _mb(in_all), f"{in_all / our_bytes:.1f}"]
         rows.append(row)
     return _table(["", "apps started", "MB", "MB for one more", f"MB for {count}", f"this ÷ {ours}"], rows)
+
+
+def noisy(crowds: Iterable[Beside], stalls: Mapping[str, Sequence[Stall]], memory: Sequence[float]) -> str:
+    """Two tables, and a line about the leak. memory: of who serves, before, with, and some seconds behind it."""
+    beside = [
+        [
+            one.name,
+            *(f"{statistics.median(side):.1f} ({min(side):.1f} – {max(side):.1f})" for side in (one.alone, one.noisy)),
+        ]
+        for one in crowds
+    ]
+    stalled = [
+        [
+            name,
+            f"{statistics.median(one.longest_s for one in rounds):.1f}",
+            f"{statistics.median(one.quick_s for one in rounds):.1f} – {max(one.quick_s for one in rounds):.1f}",
+            str(sum(one.gets for one in rounds)),
+            f"{sum(one.posts for one in rounds)} of {len(rounds) * 4}",
+        ]
+        for name, rounds in stalls.items()
+    ]
+    head = ["", "longest wait, s", "quick again after, s", "GETs failed", "POSTs inside it lost"]
+    grown = ", ".join(f"{one:,.0f}" for one in memory)
+    return "\n\n".join(
+        [
+            _table(["beside", "p99 alone, ms", "p99 beside it, ms"], beside),
+            _table(head, stalled),
+            f"Memory in MB of the worker that serves before the leak, with it, and some seconds later: {grown}.",
+        ]
+    )
 
 
 def _mb(size: float) -> str:

@@ -8,15 +8,18 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from control_support import until
 
 ROOT = Path(__file__).parents[2]
 sys.path[1:1] = [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "peers")]
 
+import noisy  # noqa: E402
 import rounds  # noqa: E402
 import servers  # noqa: E402
 import tables  # noqa: E402
@@ -162,6 +165,31 @@ def test_an_answer_that_is_cut_off_is_an_error() -> None:
         running.run(1)
 
 
+def test_who_asks_a_quiet_app_counts_each_wait_from_when_it_was_to_ask() -> None:
+    def answer(number: int, client: socket.socket) -> None:
+        if number == 10:
+            time.sleep(0.3)
+        hello(number, client, b"quiet" if number < 60 else b"other")
+
+    with answering(answer) as (_, port):
+        asker, end = noisy.Asker(port, every_s=0.01), threading.Event()
+        thread = threading.Thread(target=asker.ask_until, args=(end,))
+        thread.start()
+        until(lambda: len(asker.asked) > 60, 10, "it has asked so often")
+        end.set()
+        thread.join()
+    late = [one.waited_s for one in asker.asked if one.waited_s > 0.1]
+    assert max(late) >= 0.3
+    assert len(late) > 10, "those that were due while one waited"
+    assert [one.fine for one in asker.asked[:60]] == [True] * 59 + [False]
+
+
+def test_the_bar_of_a_quiet_app_is_a_share_or_some_milliseconds() -> None:
+    beside = noisy.Beside("a crowd", [1.0, 2.0, 90.0], [6.9, 7.1, 6.8])
+    assert (beside.verdict.figure, beside.verdict.bar, beside.verdict.is_met) == (6.9, 7.0, True)
+    assert noisy.Beside("a crowd", [20.0], [30.0]).verdict.bar == 30.0
+
+
 def sample(cpu_us: float, per_s: float = 1.0) -> rounds.Sample:
     return rounds.Sample(cpu_us, per_s, 100, False)
 
@@ -198,7 +226,7 @@ def test_tables_are_written_between_their_markers_only(tmp_path: Path) -> None:
 
 def test_the_document_has_a_place_for_every_part() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    for part in ("setup", "small", "front", "bodies", "density", "bars", "about"):
+    for part in ("setup", "small", "front", "bodies", "density", "noisy", "bars", "about"):
         assert len(re.findall(f"<!-- /?{part} -->", text)) == 2, part
 
 
