@@ -44,6 +44,9 @@ class Settings:
     first_address: int = _option(8001, "port of the first address; the others follow", limits=PORTS)
     port: int = _option(8080, "port of the front", limits=PORTS)
     front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
+    metrics_port: int = _option(
+        0, "port beside the addresses on which GET /metrics is answered; 0: only on control sockets", limits=(0, 65535)
+    )
     trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
     drain_s: float = _option(
         6.5, "how long a leaving worker serves; above nginx's upstream keepalive_timeout", "s", limits=(0, HOUR_S)
@@ -70,7 +73,45 @@ class Settings:
         30.0, "how long a client may go on to send behind the last answer, so that it reads it", "s", limits=(0, HOUR_S)
     )
     app_running: int = _option(
-        1000, "requests of one app that run at once in a worker; one more is refused before entry", limits=(1, 10**6)
+        1000, "requests of one app that run at once in a worker; one more waits", limits=(1, 10**6)
+    )
+    app_waiting: int = _option(
+        100, "requests of one app that wait for that in a worker; one more is refused before entry", limits=(0, 10**6)
+    )
+    app_wait_s: float = _option(
+        5.0, "how long a request waits for that; then it is refused before entry", "s", limits=(0.01, HOUR_S)
+    )
+    app_connections: int = _option(
+        2000,
+        "outbound connections of one app in a shared worker, at most a quarter of its descriptors",
+        limits=(1, 10**6),
+    )
+    app_per_remote: int = _option(
+        1000, "of these to one host and port, or one unix socket, at most that quarter too", limits=(1, 10**6)
+    )
+    deadline_s: float = _option(
+        60.0, "how long an app may take until its answer begins; then the request is ended", "s", limits=(0.1, 300)
+    )
+    idle_deadline_s: float = _option(
+        300.0, "how long an app may send nothing of an answer that it has begun", "s", limits=(0.1, 300)
+    )
+    hub_limit_s: float = _option(
+        2.0,
+        "how long a request may keep all others of a shared worker from running; 0: for ever",
+        "s",
+        limits=(0, 300),
+    )
+    worker_requests: int = _option(
+        0, "requests of a worker, more or less; then another takes its place; 0: any number", limits=(0, 10**12)
+    )
+    worker_age_s: float = _option(
+        0.0, "how old a worker becomes, more or less; then another takes its place; 0: any age", "s", limits=(0, 10**9)
+    )
+    worker_growth_mb: int = _option(
+        512, "what a worker's memory may grow by; then another takes its place; 0: any", "MB", limits=(0, 10**7)
+    )
+    worker_rest_s: float = _option(
+        60.0, "how long a worker serves before one of these counts, growth from then on", "s", limits=(0.1, 10**6)
     )
     log_queue_lines: int = _option(
         10_000, "log lines that wait for a slow reader of stdout; one more is dropped and counted", limits=(1, 10**7)

@@ -39,6 +39,14 @@ class RefusedError(HedgerowError):
         self.retry_after_s = retry_after_s
 
 
+class OutboundError(HedgerowError, OSError):
+    """A connection that an app asked for beyond its budget; with EMFILE, as at the end of a process's descriptors."""
+
+
+class DeadlineError(BaseException):
+    """Raised in a request whose time is over, where it waits. No Exception, which many apps catch and go on."""
+
+
 class Place(NamedTuple):
     """A line of an app's own code. path: where it was read; name: how its author calls it, as `blog/models.py`."""
 

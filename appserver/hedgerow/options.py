@@ -101,6 +101,14 @@ def _unknown(inside: str, key: str, known: typing.Iterable[str]) -> str:
 
 
 _WANTED = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", Path: "a path"}
+_TABLES = {str: "a table of texts is wanted", float: "a table of numbers is wanted"}
+
+
+def _of_table(hint: Any, given: Any) -> Any:
+    try:
+        return _convert(hint, given)
+    except ValueError:
+        raise ValueError(_TABLES[hint]) from None
 
 
 def _convert(hint: Any, given: Any) -> Any:
@@ -113,10 +121,9 @@ def _convert(hint: Any, given: Any) -> Any:
             raise ValueError(f"a list is wanted, each item {_WANTED.get(arguments[0], 'a table')}")
         return tuple(_convert(arguments[0], item) for item in given)
     if origin is Mapping:
-        texts = arguments[1] is str
-        if not isinstance(given, dict) or (texts and not all(isinstance(value, str) for value in given.values())):
-            raise ValueError("a table of texts is wanted" if texts else "a table is wanted")
-        return dict(given)
+        if not isinstance(given, dict):
+            raise ValueError(_TABLES.get(arguments[1], "a table is wanted"))
+        return {key: _of_table(arguments[1], given[key]) for key in given} if arguments[1] in _TABLES else dict(given)
     if hint is Path and isinstance(given, str) and given and "\0" not in given:
         return Path(given)
     if hint is float and type(given) is int:

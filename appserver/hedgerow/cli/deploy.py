@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,18 +24,38 @@ from .printable import printable, table
 POLL_S = 0.1
 WAIT_S = 900.0
 
+
+class Percent(click.ParamType[float]):
+    """A number above 0 and up to 100, with or without its sign."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click calls it."""
+        try:
+            percent = float(str(value).removesuffix("%"))
+        except ValueError:
+            percent = 0.0
+        if not 0 < percent <= 100:
+            self.fail(f"{value!r}: a percentage such as 10% is wanted", param, ctx)
+        return percent
+
+
 waits = click.option("--wait", is_flag=True, help="Wait for the outcome; the exit status tells.")
 timed = click.option("--timeout", default=WAIT_S, show_default=True, help="How long --wait waits, in seconds.")
 
 
 @click.command(short_help="Deploy what an app's folder holds, also if it was refused.")
 @click.argument("app")
+@click.option("--canary", type=Percent(), help="The part of its clients that has it first; 100%: all at once.")
 @waits
 @timed
 @setting("state")
-def deploy(app: str, wait: bool, timeout: float, state: Path | None) -> None:
-    """Deploy what APP's folder holds now. Changes are deployed by themselves; this tries again what has failed."""
-    command(orders.DEPLOY, app, "", wait, timeout, Settings.from_env(state=state))
+def deploy(app: str, canary: float | None, wait: bool, timeout: float, state: Path | None) -> None:
+    """Deploy what APP's folder holds now. Changes are deployed by themselves; this tries again what has failed, and
+    gives a canary to all clients.
+    """
+    command(orders.DEPLOY, app, "", wait, timeout, Settings.from_env(state=state), share=canary)
 
 
 @click.command(short_help="Go back to an earlier release.")
@@ -101,12 +122,21 @@ def deploys(app: str, state: Path | None) -> None:
         click.echo("".join(f"    {printable(row)}\n" for row in found[0][0].traceback.rstrip().splitlines()), nl=False)
 
 
-def command(what: str, app: str, release: str, wait: bool, timeout: float, settings: Settings, pool: str = "") -> None:
+def command(
+    what: str,
+    app: str,
+    release: str,
+    wait: bool,
+    timeout: float,
+    settings: Settings,
+    pool: str = "",
+    share: float | None = None,
+) -> None:
     """Give an order, and wait for its answer if that is wanted."""
     if not any(not record["stale"] for record in read_records(settings.state)):
         raise HedgerowError(f"nothing runs on {settings.state}; a running replica does what is asked")
     given = Orders(settings.state)
-    order = given.give(what, app, release, pool)
+    order = given.give(what, app, release, pool, share)
     if not wait:
         click.echo(f"asked; `{_tells(app)}` tells what becomes of it")
         return
@@ -154,7 +184,7 @@ def _told(one: Deploy) -> tuple[str, ...]:
     outcome = one.outcome or "rolling"
     if one.step:
         outcome += f" at {one.step}"
-    why = one.reason or one.placement.reason
+    why = "; ".join(filter(None, (one.reason or one.placement.reason, one.figures)))
     return one.release or "-", one.cause, outcome, f"{sum(one.steps.values()):.1f} s", why
 
 

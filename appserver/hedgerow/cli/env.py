@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..config import Settings
-from ..control import orders, rounds
+from ..control import orders, packages
 from ..control.entries import State
 from ..control.environments import catalogue
 from ..control.environments.catalogue import BASE, Known
@@ -69,7 +69,7 @@ def _row(known: Known, ledger: State) -> tuple[str, ...]:
 
 def _apps(known: Known, ledger: State) -> list[str]:
     name = "" if known.name == BASE else known.name
-    return sorted(app for app, of in rounds.wanted(ledger).items() if of.placement.environment == name)
+    return sorted(app for app, of in packages.wanted(ledger).items() if of.placement.environment == name)
 
 
 def _described(known: Known) -> str:

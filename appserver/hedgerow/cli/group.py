@@ -10,6 +10,7 @@ from .check import check
 from .deploy import deploy, deploys, pool, releases, rollback
 from .env import env
 from .exec import execute
+from .gateways import cgi, fastcgi
 from .logs import logs
 from .options import Group
 from .replica import healthy, replica
@@ -26,6 +27,8 @@ def main() -> None:
 
 for verb in (
     serve,
+    cgi,
+    fastcgi,
     up,
     down,
     status,

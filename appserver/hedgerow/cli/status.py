@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import click
 
 from ..config import Settings
-from ..control.entries import SAME_RELEASE, Deploy
+from ..control.canary import read, total
+from ..control.entries import SAME_RELEASE, Deploy, State
 from ..control.ledger import Ledger
 from ..control.placement import OWN, SHARED
 from ..control.records import read_records
@@ -47,10 +49,25 @@ def status(as_json: bool, state: Path | None) -> None:
     click.echo(_apps(apps))
     if reasons := [(app["name"], app["reason"]) for app in apps if app["reason"]]:
         click.echo(table(("IN ANOTHER POOL", "BECAUSE"), reasons))
+    if canaries := list(_canaries(records, ledger)):
+        click.echo(table(("CANARY", "RELEASE", "SHARE", "FOR", "SO FAR"), canaries))
+    if refused := refused_connections(records):
+        click.echo(table(("OUTBOUND CONNECTIONS OF", "OPEN", "REFUSED"), refused))
     click.echo(_addresses(records))
     click.echo(_replicas(records))
     if kept:
         click.echo(table(("DATA WITHOUT AN APP", "FOLDER"), sorted(kept.items())))
+
+
+def _canaries(records: list[dict[str, Any]], ledger: State) -> Iterable[tuple[str, ...]]:
+    """A row for each release that a part of an app's clients has."""
+    told = [record.get("canaries", {}) for record in records if not record["stale"]]
+    for name, app in ledger.apps.items():
+        if known := app.canary:
+            sides = total(known.number, (read(one[name]) for one in told if name in one))
+            age = _age(time.time() - known.began) if known.began else "-"
+            so_far = sides.trouble or str(sides)
+            yield name, known.release, f"{known.terms.share:g} %", f"{age} of {_age(known.terms.window_s)}", so_far
 
 
 def _kept_data(state: Path, apps: Collection[str]) -> dict[str, str]:
@@ -112,11 +129,26 @@ def _told_by_workers(record: dict[str, Any]) -> Iterable[list[dict[str, Any]]]:
 def _told_by_pools(record: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """What is to be said of each app that the addresses send on, beside where it is mounted."""
     for pool in record.get("pools", ()):
+        if pool.get("canary"):
+            continue  # it has a table of its own
         told = pool["slots"].get(pool["active"], {}).get("apps", ())
         if pool.get("pool") != SHARED and not told and not pool["asleep"]:
             yield from ({"name": name, "state": "loading"} for name in pool.get("apps", ()))
         for app in told:
             yield {key: app[key] for key in ("name", "state", "error", "traceback")}
+
+
+def refused_connections(records: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Of each app that workers, as they are now, have refused some: its name, how many it has, how many it has not."""
+    counts: dict[str, list[int]] = {}
+    for record in records:
+        groups = [] if record["stale"] else [*record["addresses"], *record.get("pools", ())]
+        for slot in (slot for group in groups for slot in group["slots"].values()):
+            for name, told in slot.get("outbound", {}).items():
+                count = counts.setdefault(name, [0, 0])
+                count[0] += sum(told["open"].values())
+                count[1] += told["refused"]
+    return [(name, str(held), str(refused)) for name, (held, refused) in sorted(counts.items()) if refused]
 
 
 def _apps(apps: list[dict[str, Any]]) -> str:
@@ -138,17 +170,22 @@ def _addresses(records: list[dict[str, Any]]) -> str:
     for record in records:
         for group in (*record["addresses"], *record.get("pools", ())):
             if group.get("asleep"):
-                rows.append((record["replica"], _group(group), "-", "asleep", *("-",) * 5))
+                rows.append((record["replica"], _group(group), "-", "asleep", *("-",) * 6))
             for name, slot in sorted(group["slots"].items()):
                 state = "unknown" if record["stale"] else slot.get("state", slot["process"].lower())
-                rows.append((record["replica"], _group(group), name, state, *_figures(slot)))
-    return table(("REPLICA", "ADDRESS", "SLOT", "STATE", "AGE", "REQUESTS", "NOW", "MEMORY", "DROPPED"), rows)
+                worn = f", worn by {slot['worn']}" if slot.get("worn") else ""
+                replaced = slot.get("replaced") or "-"
+                rows.append((record["replica"], _group(group), name, state + worn, *_figures(slot), replaced))
+    names = ("REPLICA", "ADDRESS", "SLOT", "STATE", "AGE", "REQUESTS", "NOW", "MEMORY", "DROPPED", "INSTEAD OF WORN BY")
+    return table(names, rows)
 
 
 def _group(group: dict[str, Any]) -> str:
     address, pool = str(group["address"]), group.get("pool", "")
     if pool == SHARED:
         return f"shared pool {address[1:]}"
+    if group.get("canary"):
+        return f"canary of {group['apps'][0]}"
     if pool == OWN:
         return f"pool of {group['apps'][0]}"
     return f"pool {pool}" if pool else address

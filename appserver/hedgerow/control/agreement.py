@@ -11,6 +11,7 @@ import socket
 
 from ..config import Settings
 from ..errors import UserError
+from .pace import LOOK_S
 
 
 class NoFront(Exception):  # a state, not an error
@@ -46,3 +47,24 @@ def disagreement(settings: Settings, count: int) -> str | None:
         f"HEDGEROW_WORKERS={settings.workers} here, but the front balances over {count} addresses a replica: "
         "give both the same number"
     )
+
+
+class Agreement:
+    """Whether this replica agrees with its front, asked until that has answered once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = not settings.front
+        self._asked = float("-inf")
+
+    def look(self, now: float) -> str | None:
+        """The sentence of a disagreement, once."""
+        if self._known or now - self._asked < LOOK_S:
+            return None
+        self._asked = now
+        try:
+            count = front_addresses(self._settings.front)
+        except NoFront:
+            return None
+        self._known = count is not None
+        return None if count is None else disagreement(self._settings, count)

@@ -31,7 +31,7 @@ MAX_REASON, MAX_TRACEBACK = 1000, 20_000  # characters that the ledger keeps
 
 @dataclass(frozen=True)
 class Attempt:
-    """What was made of an app's folder while it had this fingerprint.
+    """What was made of an app's folder while it had this fingerprint; '' if it is of no folder.
 
     release: '' if none could be made; outcome: of the last step; unchanged: it is one that needed no trial; hook: its
     hook is still to run; hooked: it has run; void: the folder did not hold still, or the hook might not begin;
@@ -129,10 +129,10 @@ class Attempts:
         attempt = Attempt(app, fingerprint, time.time(), known=known.mark)
         running.future = self._pool.submit(self._make, attempt, tried, running, known, beside)
 
-    def move(self, app: str, release: str, known: Known, beside: Beside) -> None:
+    def again(self, app: str, release: str, known: Known, beside: Beside, moves: bool = False) -> None:
         """The trial of a release that is there, in the pool that is decided by what is known."""
         running = self._running[app] = Running("", release)
-        attempt = Attempt(app, "", time.time(), release, moves=True, known=known.mark)
+        attempt = Attempt(app, "", time.time(), release, moves=moves, known=known.mark)
         running.future = self._pool.submit(self._try, attempt, known, beside)
 
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:

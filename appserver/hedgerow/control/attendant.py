@@ -30,7 +30,7 @@ from ..config import Settings
 from ..errors import HedgerowError, UserError
 from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import mount_of
-from . import client, command, logs, process
+from . import client, command, logs, process, wear
 from .child import told
 from .endpoint import serve_status
 from .plan import Content, importing_file, pool_link, pool_listener, read_plan, slot_socket
@@ -55,7 +55,8 @@ class Attendant:
         self._manifest: Manifest = read_manifest(self._code)
         self._mount = mount_of(app, self._manifest.mount, self._manifest.host)
         self._path = pool_listener(settings.run, f"{group}-{slot}")
-        self._started = time.monotonic()
+        self._started = self._ready = time.monotonic()
+        self._wear = wear.Wear(settings, self._manifest.limits.memory_mb)
         self._end = float("inf")
         self._wake = threading.Event()
         self._server: subprocess.Popen[bytes] | None = None
@@ -85,6 +86,7 @@ class Attendant:
     def status(self) -> dict[str, Any]:
         """As a worker tells it."""
         up = self.state != "loading" and not self.error
+        memory_bytes = _memory_bytes(self._server.pid) if self._server else 0
         return {
             "address": self._group,
             "slot": self._slot,
@@ -94,7 +96,8 @@ class Attendant:
             "age_s": round(time.monotonic() - self._started, 1),
             "requests": 0,
             "in_flight": self._clients(),
-            "memory_bytes": _memory_bytes(self._server.pid) if self._server else 0,
+            "memory_bytes": memory_bytes,
+            "worn": self._wear.look(time.monotonic() - self._ready, 0, memory_bytes),
             "log_dropped": 0,
             "apps": [
                 {
@@ -147,9 +150,11 @@ class Attendant:
         given = [] if "{socket}" in line else [FD]
         if given:
             environ |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "http", "HEDGEROW_FD": str(FD)}
-        words, ours = command.apart(["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *words], environ)
+        limit_mb = self._manifest.limits.memory_mb
+        limit = f"ulimit -d {limit_mb * wear.MB // 1024}; " if limit_mb else ""
+        words, ours = command.apart(["/bin/sh", "-c", f'{limit}LISTEN_PID=$$ exec "$@"', "sh", *words], environ)
         self._server = subprocess.Popen(
-            process.tied_to(os.getpid(), words),
+            process.tied_to(os.getpid(), words, "app"),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,7 +185,7 @@ class Attendant:
         beside.unlink(missing_ok=True)
         beside.symlink_to(self._path.name)
         beside.replace(link)
-        self.state = "ready"
+        self.state, self._ready = "ready", time.monotonic()
         log("info", f"ready: {self._manifest.run}", app=self._app)
 
     def _serve(self) -> None:
@@ -259,9 +264,8 @@ def log(level: str, message: str, kind: str = "attendant", **more: str) -> None:
 def _memory_bytes(top: int) -> int:
     """Of a process and all that it has started."""
     with contextlib.suppress(OSError):
-        pages = int(Path(f"/proc/{top}/statm").read_text().split()[1])
         children = Path(f"/proc/{top}/task/{top}/children").read_text().split()
-        return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory_bytes(int(child)) for child in children)
+        return wear.resident_bytes(top) + sum(_memory_bytes(int(child)) for child in children)
     return 0
 
 

@@ -16,13 +16,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from ..config import Settings
 from ..errors import UserError
 from ..hosting.claims import claim, conflict
-from . import layout, rounds
+from . import layout, packages
 from .attempts import Attempt, Attempts
-from .entries import FAILED, LIVE, SAME_RELEASE, AppState, State
+from .entries import CANARY, FAILED, LIVE, SAME_RELEASE, AppState, State
 from .folders import Folders
+from .packages import Passed
 from .placement import OWN, SHARED
 from .placing import Beside, Pool
-from .rounds import Passed
 
 LOOK_S = 2.0
 MOVING_S = 0.5  # what has changed is looked at again so soon
@@ -118,9 +118,23 @@ class Candidates:
             return 0 < app.again <= time.time()
         told = (one.outcome for one in app.deploys if one.release == release and one.cause not in SAME_RELEASE)
         last = next(told, "")
-        if release == app.release or last == FAILED:
+        if last == CANARY:
+            return release == app.promoted
+        if release in (app.release, app.on_trial) or last == FAILED:
             return False
         return last != LIVE or not app.release  # what was live has been followed by what other replicas see
+
+    def promoted(self, state: State) -> list[str]:
+        """The apps of canaries that all are to have, though their folders hold what is refused."""
+        busy = {*self.waiting, *self.news(state), *(state.round.changes if state.round else ())}
+        now = time.time()
+        return [
+            name
+            for name, app in state.apps.items()
+            if app.canary is not None and app.promoted == app.canary.release and name not in busy
+            if not (self.is_tried(name) or self.lacks(name))
+            if app.refused != app.promoted or 0 < app.again <= now
+        ]
 
     def gone(self, state: State, elsewhere: Collection[str]) -> list[str]:
         """Apps of the ledger whose folders are no more; elsewhere: those that other replicas see. Apps of a round are
@@ -156,28 +170,32 @@ class Candidates:
             if self.waiting.pop(name, None) is not None:
                 self.forget(name)  # it may come back
             app = state.app(name)
-            tried = (app.release, "" if app.again else app.refused)
+            tried = (app.release, app.on_trial, "" if app.again else app.refused)
             beside = self._beside(state, name)
             self._attempts.start(name, fingerprint, tried, known=app.known, beside=beside)
+        for name in self.promoted(state):
+            if self._attempts.has_room:
+                app = state.app(name)
+                self._attempts.again(name, app.promoted, app.known, self._beside(state, name))
 
     def move(self, state: State, name: str) -> None:
         """Try what is served of an app in the pool that it should be in by what is known."""
         if self._attempts.has_room:
             app = state.app(name)
-            self._attempts.move(name, app.release, app.known, self._beside(state, name))
+            self._attempts.again(name, app.release, app.known, self._beside(state, name), moves=True)
 
     def _beside(self, state: State, name: str) -> Beside:
         """The pools that are shared, without this app."""
         app = state.app(name)
-        shared = {version.placement.pool for version in rounds.wanted(state).values()} - {OWN}
+        shared = {version.placement.pool for version in packages.wanted(state).values()} - {OWN}
         had = "" if app.placement.pool == SHARED else app.placement.environment
         return Beside({pool: self._pool(state, pool, name) for pool in sorted(shared)}, had)
 
     def _pool(self, state: State, pool: str, name: str) -> Pool:
-        sharing = rounds.members(state, pool)
+        sharing = packages.members(state, pool)
         code = functools.partial(layout.code, self._settings.state)
         others = {one: code(one, version.release) for one, version in sorted(sharing.items()) if one != name}
-        return Pool(rounds.environment(state, pool), others, name in sharing)
+        return Pool(packages.environment(state, pool), others, name in sharing)
 
     def ended(self) -> Iterator[Attempt]:
         """What has been tried, once each."""
@@ -193,13 +211,16 @@ class Candidates:
     def run_hook(self, attempt: Attempt, may_begin: Callable[[], bool]) -> None:
         self._attempts.run_hook(attempt, may_begin)
 
-    def has_changed(self, attempt: Attempt) -> bool:
-        """Whether the folder is another by now."""
+    def has_changed(self, attempt: Attempt, app: AppState) -> bool:
+        """Whether the folder is another by now, or what was promoted is wanted no more."""
+        if not attempt.fingerprint:
+            return attempt.release != app.promoted or attempt.app in self.waiting
         return self._folders.settled.get(attempt.app) != attempt.fingerprint
 
     def note(self, attempt: Attempt) -> None:
         """What the folder holds."""
-        self._made[attempt.app] = attempt.fingerprint, attempt.release
+        if attempt.fingerprint:
+            self._made[attempt.app] = attempt.fingerprint, attempt.release
 
     def made(self, name: str) -> str | None:
         """The release of what the folder holds; '' if none can be made of it, None if that is not known."""
@@ -214,7 +235,7 @@ class Candidates:
 
     def conflict(self, state: State, name: str, release: str) -> str:
         """Why its mount is not to be had: it belongs to an app that is wanted, or that waits for its round."""
-        wanted = {one: version.release for one, version in rounds.wanted(state).items()}
+        wanted = {one: version.release for one, version in packages.wanted(state).items()}
         wanted |= {one: waits.passed.deploy.release for one, waits in self.waiting.items()}
         claims = [claim(one, layout.code(self._settings.state, one, of)) for one, of in wanted.items() if of]
         new = claim(name, layout.code(self._settings.state, name, release))
@@ -228,9 +249,14 @@ class Candidates:
         """It goes with the next round."""
         self.waiting[passed.app] = Waiting(passed, time.monotonic(), fingerprint)
 
+    def forgo(self, name: str, release: str) -> None:
+        """This release does not go with the next round."""
+        if name in self.waiting and self.waiting[name].passed.deploy.release == release:
+            del self.waiting[name]
+
     def drop_outdated(self, state: State) -> None:
         """What was tried with other packages than the shared pool has now, or will have, is tried again."""
-        for name in rounds.outdated(state, [one.passed for one in self.waiting.values()]):
+        for name in packages.outdated(state, [one.passed for one in self.waiting.values()]):
             del self.waiting[name]
             self.forget(name)
 

@@ -70,7 +70,7 @@ class Child:
             # Who writes goes on at the end, wherever that is, so the file can be cut while it grows.
             fcntl.fcntl(self._output, fcntl.F_SETFL, fcntl.fcntl(self._output, fcntl.F_GETFL) | os.O_APPEND)
             self._process = subprocess.Popen(
-                process.tied_to(os.getpid(), list(command)),
+                process.tied_to(os.getpid(), list(command), "app"),
                 stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,

@@ -20,24 +20,29 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import client, events, logs, policy, pools, records, situation, told
-from .agreement import NoFront, disagreement, front_addresses
+from ..hosting.findings import Finding
+from . import events, exposition, logs, metrics, policy, pools, records, serving, situation, told
+from .acts import Acts
+from .agreement import Agreement
 from .client import ControlError
 from .deploys import Deploys
-from .endpoint import serve_status
 from .environments import builds
 from .faults import Faults
 from .gateway import Gateway
+from .hearts import Hearts
 from .idle import Idle
 from .leave import leave
 from .notify import Notify
 from .observe import Observer, Seen
-from .pace import LOOK_S, Pace
-from .plan import importing_file, plan_path, slot_socket, write_plan
+from .offences import Offences
+from .pace import Pace
+from .plan import importing_file
 from .pools import Wanted
 from .rounds import Releases, ReplicaView
 from .situation import Situation
-from .supervisor import ProcessInfo, Supervisor, pool_file, write_pool
+from .supervisor import ProcessInfo, Supervisor
+from .tally import Tally
+from .views import SWAP_LIMIT_S
 
 PRUNE_S = 600.0
 NUDGE_S = 0.02
@@ -53,20 +58,26 @@ class Deployer:
         self._deploys = Deploys(settings, log)
         self._wanted: Wanted | None = None
         self._faults = Faults()
+        self._offences = Offences()
+        self._found: dict[str, Finding] = {}
+        self._tally = Tally()
         self._idle = Idle(settings.run, settings.pool_idle_s)
+        self._acts = Acts(settings, self._supervisor, self._observer, self._idle)
         self._gateway = Gateway(settings)
-        self._asked = self._pruned = self._recorded = float("-inf")
+        self._pruned = self._recorded = float("-inf")
         self._pace = Pace()
         self._states: list[str] = []
         self._record: dict[str, Any] = {"replica": settings.replica, "addresses": [], "apps": {}, "broken": {}}
         self._front_pid = 0
-        self._agreed = not settings.front
+        self._agreement = Agreement(settings)
+        self._metrics = metrics.Metrics(settings.state, settings.run, settings.replica)
         self._bell, self._ring = os.pipe()  # not an Event: its lock is no good in a signal handler
         self.stopping = self.ended = False
 
     def run(self) -> None:
         """Serves the status, listens to supervisord, and does rounds until told to end."""
-        serve_status(self.settings.run / "deployer.sock", lambda: self._record, self._hear)
+        Hearts(self.settings.run, self.settings.hub_limit_s, lambda told: log("error", told)).start()
+        exposition.serve(self.settings, lambda: self._record, self._hear, log)
         # Unbuffered: a thread that waits in a buffered reader holds a lock which the end of Python wants.
         source, answers = FileIO(0, "rb"), FileIO(1, "wb")
         hear = functools.partial(events.listen, source, answers, self._stop, self._end)
@@ -85,14 +96,15 @@ class Deployer:
                 self._wait(NUDGE_S)
         finally:
             self._deploys.close()  # or Python would wait for a hook
+            self._metrics.close(log)
         records.record_path(self.settings.state, self.settings.replica).unlink(missing_ok=True)
 
     def step(self) -> bool:
         """One round. Returns whether something is under way."""
         now = time.monotonic()
-        if not self._agreed and now - self._asked >= LOOK_S:
-            self._asked = now
-            self._ask_front()
+        if sentence := self._agreement.look(now):
+            log("error", f"{sentence}; this replica ends")
+            self._supervisor.shutdown()
         try:
             processes = self._supervisor.processes()
         except ControlError as error:
@@ -100,6 +112,10 @@ class Deployer:
             return False
         seen = [self._observer.look(address, processes) for address in self.settings.addresses]
         own = self._idle.look({name: self._observer.look(name, processes) for name in pools.groups(processes)})
+        self._offences.look(self.settings.run, [*seen, *own.values()], now, log)
+        self._found = self._offences.found | told.found(seen, own)
+        self._tally.look(seen, self._wanted)
+        self._metrics.step([*seen, *own.values()], processes.values(), (self._wanted or Wanted()).keys, now, log)
         self._follow(seen, own)
         actions = situation.decide(self._situation(seen, own))
         for action in actions:
@@ -111,19 +127,6 @@ class Deployer:
         views = [one.view for one in (*seen, *own.values())]
         swaps = any(view.state != "single" or not view.current.ready for view in views if not view.asleep)
         return bool(actions) or swaps or self._deploys.busy
-
-    def _ask_front(self) -> None:
-        """Once: end this replica if the front balances over another number of addresses."""
-        try:
-            count = front_addresses(self.settings.front)
-        except NoFront:
-            return
-        if count is None:
-            return
-        self._agreed = True
-        if sentence := disagreement(self.settings, count):
-            log("error", f"{sentence}; this replica ends")
-            self._supervisor.shutdown()
 
     def _situation(self, seen: list[Seen], own: dict[str, Seen]) -> Situation:
         wanted = self._wanted
@@ -137,8 +140,11 @@ class Deployer:
         """What the ledger wants now, after this replica's part in it."""
         draining = any(one.view.state == "draining" for one in (*seen, *own.values()))
         runs = tuple(self._runs(one, own) for one in seen)
-        found, left_out = told.found(seen, own), self._faults.left_out
-        mine = ReplicaView(self.settings.replica, runs, *self._faults.told, draining, found=found, left_out=left_out)
+        left_out = self._faults.left_out
+        told, canaries = self._faults.told, self._tally.sides
+        mine = ReplicaView(
+            self.settings.replica, runs, *told, draining, found=self._found, left_out=left_out, canaries=canaries
+        )
         others = [
             records.replica_view(record)
             for record in records.read_records(self.settings.state)
@@ -160,52 +166,27 @@ class Deployer:
 
     def _runs(self, seen: Seen, own: dict[str, Seen]) -> Releases:
         """What an address serves; none that any round could want while it is not ready."""
-        return self._faults.as_told(pools.runs(seen.view, {name: one.view for name, one in own.items()}))
+        return self._faults.as_told(serving.runs(seen.view, {name: one.view for name, one in own.items()}))
 
     def _act(self, action: policy.Action) -> None:
-        log("info", type(action).__name__, **{key: word for key, word in vars(action).items() if isinstance(word, str)})
+        words = {key: word for key, word in vars(action).items() if word and isinstance(word, str)}
+        log("info", type(action).__name__, **words)
         try:
             self._do(action)
         except ControlError as error:  # the next round sees how things are, and decides again
             log("error", str(error))
 
     def _do(self, action: policy.Action) -> None:
-        run = self.settings.run
         match action:
-            case policy.Add(pool):
-                write_pool(self.settings, pool)
-                self._supervisor.add(pool)
-            case policy.Remove(pool):
-                pool_file(run, pool).unlink(missing_ok=True)
-                self._supervisor.remove(pool)
-                for left in (plan_path(run, pool), *run.glob(f"{pool}.*"), *run.glob(f"{pool}-*")):
-                    left.unlink(missing_ok=True)
-            case policy.Sleep(pool):
-                self._idle.sleep(pool)
-            case policy.Wake(pool):
-                self._idle.wake(pool)
-            case policy.StartKeeper(address):
-                self._supervisor.start(f"{address}:c")
-            case policy.Start(address, slot, content):
-                if content is not None:
-                    write_plan(plan_path(run, address), self._observer.plan(address).with_entry(slot, content))
-                self._supervisor.start(f"{address}:{slot}")
-            case policy.Activate(address, slot):
-                write_plan(plan_path(run, address), self._observer.plan(address).with_active(slot))
-            case policy.Drain(address, slot):
-                client.post(slot_socket(run, address, slot), "/drain")
-            case policy.Stop(address, slot):
-                # One that is told to drain leaves the listener alone when supervisord's SIGTERM comes.
-                client.post(slot_socket(run, address, slot), "/drain")
-                self._supervisor.stop(f"{address}:{slot}")
-                importing_file(run, address, slot).unlink(missing_ok=True)  # the next try begins anew
             case policy.Reject(content):
-                reason = f"a worker did not get ready in {policy.SWAP_LIMIT_S:.0f} s"
+                reason = f"a worker did not get ready in {SWAP_LIMIT_S:.0f} s"
                 blamed = next(iter(content.apps), "") if content.alone else ""  # a pool's app is nobody else's fault
                 self._faults.reject(self._wanted or Wanted(), content, reason, blamed)
             case policy.Blame(address, slot, app, instead):
-                importing_file(run, address, slot).unlink(missing_ok=True)
+                importing_file(self.settings.run, address, slot).unlink(missing_ok=True)
                 self._blame(address, app, instead)
+            case _:
+                self._acts.do(action)
 
     def _blame(self, group: str, app: str, instead: str | None) -> None:
         """Its release is at fault: a round that brings it, or could take it from those that it still serves, goes back;
@@ -214,6 +195,8 @@ class Deployer:
         trouble = f"{app}: loading it does not end, or ends the worker"
         log("error", trouble, app=app)
         wanted = self._wanted or Wanted()
+        if not self._deploys.brings(app) and self._tally.blame(group, app, trouble):
+            return
         served = app in wanted.apps and instead == wanted.apps[app].code
         if self._deploys.brings(app) or (self._deploys.brings() and served):
             content = self._observer.plan(group).newest
@@ -227,7 +210,8 @@ class Deployer:
         self._front_pid = front.pid if front else 0
         wanted = self._wanted or Wanted()
         folders, broken = self._deploys.folders, self._deploys.troubles | dict(wanted.broken)
-        states = [*told.states(seen, own), *folders, *broken]  # who holds the lease may wait for us to miss a folder
+        # Who holds the lease may wait for us to miss a folder.
+        states = [*told.states(seen, own, self._found), *folders, *broken]
         if states == self._states and now - self._recorded < records.WRITTEN_EVERY_S:
             return
         self._states, self._recorded = states, now
@@ -241,9 +225,10 @@ class Deployer:
             "folders": folders,
             "troubles": self._faults.troubles,
             "ordered": {name: ordered for name, (ordered, _) in self._faults.left_out.items()},
+            "canaries": self._tally.told,
             "runs": [self._runs(one, own) for one in seen],
             **dict(zip(("refuses", "blamed", "reason"), self._faults.told, strict=True)),
-            **told.groups(seen, own, processes),
+            **told.groups(seen, own, processes, self._found),
         }
         try:
             records.write_record(self.settings.state, self._record)
@@ -252,6 +237,7 @@ class Deployer:
 
     def _prune(self) -> None:
         try:
+            metrics.tidy(self.settings.state, time.time())
             self._deploys.tidy([self._record | {"age_s": 0.0}, *records.read_records(self.settings.state)])
         except OSError as error:
             log("error", f"old releases cannot be removed: {error}")

@@ -13,16 +13,17 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import HedgerowError
-from . import layout, pools, references, rounds
+from . import canaries, layout, packages, pools, references, rounds
 from .attempts import Attempt
 from .candidates import FIRST_JOIN_S, Candidates, Log
 from .desk import Desk
-from .entries import LEASE_S, LIVE, Deploy, Round, State, Version
+from .entries import LEASE_S, LIVE, REVERTING, ROLLING, Deploy, Round, State, Version
 from .ledger import Ledger, OutdatedError
 from .moves import Moves
 from .orders import Order, Orders
+from .packages import Passed
 from .pools import App, Wanted
-from .rounds import Passed, ReplicaView
+from .rounds import ReplicaView
 from .step import Outcome
 from .upgrades import Upgrades
 
@@ -54,7 +55,7 @@ class Deploys:
     @property
     def wanted(self) -> Wanted | None:
         """What all workers of this replica are to run; None until something can be served."""
-        found = rounds.wanted(self.state)
+        found = packages.wanted(self.state)
         if not found and self._is_first_start():
             return None
         return Wanted({name: self._app(name, version) for name, version in sorted(found.items())})
@@ -65,7 +66,8 @@ class Deploys:
         known = self._apps.get(name)
         if known is None or (known.code, known.placement) != (str(code), version.placement):
             known = self._apps[name] = pools.app(name, code, version.placement)
-        return dataclasses.replace(known, ordered=self.state.app(name).ordered)
+        canary = pools.canary(name, self._settings.state, version.canary) if version.canary else None
+        return dataclasses.replace(known, ordered=self.state.app(name).ordered, canary=canary)
 
     @property
     def troubles(self) -> dict[str, str]:
@@ -81,7 +83,7 @@ class Deploys:
     def brings(self, app: str = "") -> bool:
         """Whether a round is bringing another release of this app, or of any."""
         round = self.state.round
-        return round is not None and round.state == rounds.ROLLING and (not app or app in round.changes)
+        return round is not None and round.state == ROLLING and (not app or app in round.changes)
 
     @property
     def busy(self) -> bool:
@@ -126,21 +128,22 @@ class Deploys:
         self.state = self._ledger.read()
         self._open = self._orders.open()
         try:
-            if self._take_lease():
+            if self._take_lease(views):
                 self._work(views)
         except OutdatedError:  # somebody was faster, or has the lease by now: the next step sees it
             self.state = self._ledger.read()
 
-    def _has_work(self) -> bool:
-        here = self._candidates
-        busy = self._open or self.state.round or here.under_way or here.news(self.state) or self._gone()
-        return bool(busy) or self._moves.are_pending(self.state) or self._upgrades.are_pending(self.state)
+    def _has_work(self, replicas: list[ReplicaView]) -> bool:
+        here, state = self._candidates, self.state
+        busy = self._open or state.round or here.under_way or here.news(state) or here.promoted(state) or self._gone()
+        judged = canaries.verdicts(state, replicas)
+        return bool(busy or judged) or self._moves.are_pending(state) or self._upgrades.are_pending(state)
 
-    def _take_lease(self) -> bool:
+    def _take_lease(self, replicas: list[ReplicaView]) -> bool:
         """Whether we hold it: it is taken when there is something to do, kept while there is, and then given back."""
         me, now, state = self._settings.replica, time.time(), self.state
         mine = state.holds(me, now)
-        if not self._has_work():
+        if not self._has_work(replicas):
             if mine:
                 self._write(dataclasses.replace(state, lease=None))
             return False
@@ -163,6 +166,7 @@ class Deploys:
         self._write(self._moves.note(self.state))
         here.start(self.state)
         self._moves.start(self.state)
+        self._write(canaries.judge(self.state, replicas, self._log))
         self._write(self._upgrades.settle(self.state, self._open))
         self._upgrades.start(self.state, self._open)
         for name in self._gone():
@@ -171,7 +175,7 @@ class Deploys:
             self._take(attempt)
         if self.state.round is not None:
             self._advance(self.state.round, replicas)
-        elif here.waiting and here.are_complete(self.state, first=not rounds.wanted(self.state)):
+        elif here.waiting and here.are_complete(self.state, first=not packages.wanted(self.state)):
             self._begin_round()
 
     def _write(self, state: State) -> None:
@@ -203,7 +207,7 @@ class Deploys:
             self._write(self._moves.settle(attempt, self.state))
         elif attempt.void:
             here.look_soon()
-        elif not here.has_changed(attempt):
+        elif not here.has_changed(attempt, self.state.app(name)):
             here.note(attempt)
             try:
                 self._settle(attempt)
@@ -223,8 +227,15 @@ class Deploys:
         if attempt.hook and attempt.release not in self.state.app(name).hooked:
             self._begin_hook(attempt)
         elif attempt.unchanged:
-            if attempt.release not in (self.state.app(name).release, self.state.app(name).refused):
+            app = self.state.app(name)
+            if attempt.release not in (app.release, app.refused, app.on_trial):
                 self._candidates.forget(name)  # somebody has asked for it meanwhile
+            if attempt.release == app.release and app.canary is not None:  # the folder holds again what most have
+                back = dataclasses.replace(attempt.deploy(), placement=app.placement)
+                passed = Passed(name, back, beneath=app.placement.environment, known=app.placed)
+                self._candidates.wait(passed, attempt.fingerprint)
+            if attempt.release == app.release and app.share is not None:  # there is nothing of which it could be
+                self._change_app(name, share=None)
             self._forget_trouble(attempt)
         elif taken := self._candidates.conflict(self.state, name, attempt.release):
             self._fail(attempt.after(Outcome("mount", taken)))
@@ -233,8 +244,11 @@ class Deploys:
             self._log(
                 "info", f"{name}: the release {attempt.release} may be served in {where}{why and ': '}{why}", app=name
             )
+            app = self.state.app(name)
+            deploy = canaries.begun(self._settings.state, name, app, attempt.deploy())
+            refused = "" if attempt.fingerprint or app.refused == attempt.release else app.refused
             passed = Passed(
-                name, attempt.deploy(), beneath=attempt.beneath, replaces=attempt.replaces, known=attempt.known
+                name, deploy, refused, beneath=attempt.beneath, replaces=attempt.replaces, known=attempt.known
             )
             self._candidates.wait(passed, attempt.fingerprint)
 
@@ -287,14 +301,15 @@ class Deploys:
         if self._round[0] != round.number:
             self._round = round.number, time.monotonic()
         overdue = time.monotonic() - self._round[1] > rounds.ROUND_S
-        state = rounds.advance(self.state, replicas, overdue, time.time() + AGAIN_S)
+        now = time.time()
+        state = rounds.advance(self.state, replicas, overdue, now + AGAIN_S, now)
         if state is None:
             return
         self._write(state)
         if state.round is not None:
             reasons = sorted({state.apps[name].deploys[0].reason for name in round.changes} - {""})
-            does = "turns back" if state.round.state == rounds.REVERTING else "goes on without one"
+            does = "turns back" if state.round.state == REVERTING else "goes on without one"
             self._log("error", f"round {round.number} {does}: {'; '.join(reasons)}")
         else:
-            ended = "all old" if round.state == rounds.REVERTING else "all new"
+            ended = "all old" if round.state == REVERTING else "all new"
             self._log("info", f"round {round.number} has ended: {ended}")

@@ -9,13 +9,14 @@ import time
 from collections.abc import Sequence
 
 from ..config import Settings
-from . import layout, orders, renewals, rounds
+from . import layout, orders, packages, renewals, rounds
 from .candidates import Candidates
-from .entries import LIVE, ROLLBACK, AppState, Deploy, State
+from .entries import CANARY, LIVE, ROLLBACK, AppState, Canary, Deploy, State
 from .environments import builds
 from .orders import Order, Orders
+from .packages import Passed
 from .placement import AUTO
-from .rounds import Passed, ReplicaView
+from .rounds import ReplicaView
 
 ASKED = "asked"  # instead of the mark of what was known when an app was placed
 STILL_S = 60.0  # for so long a folder may go on changing
@@ -37,12 +38,15 @@ class Desk:
         if order.what == orders.POOL and not order.accepted and app.release:
             found = () if order.pool == AUTO else app.found
             return state.with_app(order.app, dataclasses.replace(app, wish=order.pool, found=found, placed=ASKED))
-        if order.accepted or order.what != orders.DEPLOY or not self._candidates.has_settled(order.app):
+        if order.accepted or order.app not in state.apps:
             return state
-        if order.app not in state.apps:
+        if order.what == ROLLBACK and (canary := _ended(order, app)):
+            return state.with_app(order.app, dataclasses.replace(app, refused=canary.release, again=0.0, promoted=""))
+        if order.what != orders.DEPLOY or not self._candidates.has_settled(order.app):
             return state
+        promoted = app.canary.release if app.canary is not None and order.share is None else ""
         anew = dataclasses.replace(app, refused="", again=0.0, hooking="", ordered=state.number + 1)
-        return state.with_app(order.app, anew)
+        return state.with_app(order.app, dataclasses.replace(anew, share=order.share, promoted=promoted))
 
     def carry_out(self, order: Order, state: State, replicas: Sequence[ReplicaView]) -> None:
         """Accept it, or answer it: when it is known what became of it, and no earlier worker answers any more."""
@@ -72,6 +76,9 @@ class Desk:
             return accepted if app.release else order.answered(False, f"{name}: no release of it is served")
         if order.what == orders.UPGRADE:
             return self._without_apps(order, state) or accepted
+        if canary := _ended(order, app):
+            self._candidates.forgo(name, canary.release)
+            return order.answered(True, f"{name}: {canary.release} is taken back, and all have {app.release}")
         release = order.release or app.previous
         if not release:
             return order.answered(False, f"{name}: there is no earlier release to go back to")
@@ -96,7 +103,7 @@ class Desk:
         if lived is None:
             return order.answered(False, f"{name}: {release} was never live, so nobody knows whether it works")
         refused = here.tried_release(name) or here.made(name) or app.release
-        present = rounds.environment(state, lived.placement.pool)
+        present = packages.environment(state, lived.placement.pool)
         lacks = builds.missing(self._settings.state, lived.placement.environment, present)
         placement = renewals.back(lived.placement, release, name, lacks)
         deploy = Deploy(release, cause=ROLLBACK, began=time.time(), placement=placement)
@@ -123,7 +130,15 @@ class Desk:
             return None
         if release == app.release:
             return _served(order, app, replicas)
+        if app.canary is not None and release == app.canary.release and release != app.promoted:
+            served = next((one for one in app.deploys if one.outcome == CANARY), Deploy(release))
+            return order.answered(True, orders.canary(name, served))
         return order.answered(False, app.trouble.reason if app.trouble else f"{name}: {release} is refused")
+
+
+def _ended(order: Order, app: AppState) -> Canary | None:
+    """The canary that a rollback is about."""
+    return app.canary if order.release in ("", app.release) else None
 
 
 def _served(order: Order, app: AppState, replicas: Sequence[ReplicaView]) -> Order | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..hosting.findings import Finding
+from ..hosting.manifest import Canary as Terms
 from .placement import AUTO, Known, Placement
 
 LEASE_S = 10.0
@@ -17,6 +18,8 @@ KEPT_DEPLOYS = 10  # of each app
 KEPT_LIVE = 2
 KEPT_HOOKED = 100
 LIVE, FAILED, REVERTED = "live", "failed", "reverted"  # what becomes of a deploy
+CANARY = "canary"  # the same, of one that a part of the clients is served by
+ROLLING, REVERTING = "rolling", "reverting"  # what becomes of a round
 ROLLBACK, MOVE, RENEWAL = "rollback", "pool", "env"  # causes of deploys
 SAME_RELEASE = (MOVE, RENEWAL)  # those that only change where it runs
 
@@ -32,9 +35,10 @@ class Lease:
 
 @dataclass(frozen=True)
 class Deploy:
-    """What became of one deploy. release, before: hashes, '' for none; outcome: `live`, `failed` or `reverted`, and ''
-    while it rolls; step, reason, traceback: of a failure; began: Unix time; steps: how long each took, in seconds;
-    number: of the ledger's entry that first told of it.
+    """What became of one deploy. release, before: hashes, '' for none; outcome: `live`, `canary`, `failed` or
+    `reverted`, and '' while it rolls; step, reason, traceback: of a failure; began: Unix time; steps: how long each
+    took, in seconds; number: of the ledger's entry that first told of it; canary: the terms on which it is one;
+    figures: of its time as one, in a sentence.
     """
 
     release: str
@@ -48,22 +52,48 @@ class Deploy:
     steps: Mapping[str, float] = field(default_factory=dict)
     number: int = 0
     placement: Placement = Placement()
+    canary: Terms | None = None
+    figures: str = ""
 
     @property
     def version(self) -> Version:
         return Version(self.release, self.placement)
 
 
+@dataclass(frozen=True)
+class Canary:
+    """A release that a part of the clients is served by. placement: in a pool of its own; number: of the ledger's entry
+    that began it; began: when all replicas had it, 0 before; as a Unix time.
+    """
+
+    release: str
+    placement: Placement
+    terms: Terms
+    number: int
+    began: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return canary_key(Version(self.release, self.placement).key, self.terms.share, self.number)
+
+
 class Version(NamedTuple):
-    """A release, and where it runs."""
+    """A release, and where it runs; and the one that is to follow it, if some clients have that already."""
 
     release: str
     placement: Placement = Placement()
+    canary: Canary | None = None
 
     @property
     def key(self) -> str:
         """What tells it from others: why it runs where it does, does not."""
-        return key(self.release, self.placement.pool, self.placement.concurrency, self.placement.environment)
+        own = key(self.release, self.placement.pool, self.placement.concurrency, self.placement.environment)
+        return own if self.canary is None else f"{own}{self.canary.key}"
+
+
+def canary_key(key: str, share: float, number: int) -> str:
+    """What stands behind the key of the release that most are served by."""
+    return f"+{key}:{share:g}%#{number}"
 
 
 def key(release: str, pool: str, concurrency: str, environment: str) -> str:
@@ -82,7 +112,8 @@ class AppState:
     whose hooks have ended well, the newest first; deploys: the last ones, the newest first; wish: the pool that the
     operator wants; found: why it should not share, noticed while it served; placed: the `mark` of
     what was known when it was placed, or tried to be; ordered: the number of the entry in which its deploy was ordered
-    last.
+    last; share: the part of the clients that was ordered for what is deployed next, None for what its manifest says;
+    promoted: the release that all are to have, without a canary.
     """
 
     release: str = ""
@@ -96,11 +127,20 @@ class AppState:
     hooked: tuple[str, ...] = ()
     deploys: tuple[Deploy, ...] = ()
     ordered: int = 0
+    canary: Canary | None = None
+    share: float | None = None
+    promoted: str = ""
 
     @property
     def version(self) -> Version:
         """What is wanted of it."""
-        return Version(self.release, self.placement)
+        return Version(self.release, self.placement, self.canary)
+
+    @property
+    def on_trial(self) -> str:
+        """The release that a part of the clients has, unless all are to have it, or it is to be tried anew."""
+        canary = self.canary
+        return "" if canary is None or self.promoted or self.share is not None else canary.release
 
     @property
     def known(self) -> Known:
@@ -128,11 +168,12 @@ class AppState:
         """Those that it runs in, or would after a rollback, or when what rolls has ended."""
         lived = {one.release: one for one in reversed(self.deploys) if one.outcome == LIVE}
         deploys = [*lived.values(), *(one for one in self.deploys if not one.outcome)]
-        return {self.placement.environment, *(one.placement.environment for one in deploys)} - {""}
+        canary = {self.canary.placement.environment} if self.canary else set()
+        return {self.placement.environment, *canary, *(one.placement.environment for one in deploys)} - {""}
 
     def environment_of(self, release: str) -> str:
         """That of a release which is served, or was; '' for ours."""
-        served = [self.version, *(one.version for one in self.deploys if one.outcome in ("", LIVE))]
+        served = [self.version, *(one.version for one in self.deploys if one.outcome in ("", LIVE, CANARY))]
         return next((one.placement.environment for one in served if one.release == release), "")
 
     def with_hook(self, release: str, done: bool) -> AppState:
@@ -148,7 +189,7 @@ class AppState:
         again = self.trouble is not None and self.trouble.release == deploy.release
         deploys = (deploy, *(dataclasses.replace(one, traceback="") for one in self.deploys[again:]))
         lived = list({one.release: one for one in reversed(deploys) if one.outcome == LIVE}.values())[-KEPT_LIVE:]
-        rolls = [one for one in deploys if not one.outcome]
+        rolls = [one for one in deploys if one.outcome in ("", CANARY)]
         kept = tuple(one for place, one in enumerate(deploys) if place < KEPT_DEPLOYS or one in (*lived, *rolls))
         return dataclasses.replace(self, deploys=kept, **changes)
 
@@ -213,11 +254,23 @@ def from_json(told: Mapping[str, Any]) -> State:
 
 def _app(told: Mapping[str, Any]) -> AppState:
     read = {
-        "deploys": tuple(Deploy(**_placed(Deploy, deploy)) for deploy in told["deploys"]),
+        "deploys": tuple(_deploy(deploy) for deploy in told["deploys"]),
         "hooked": tuple(told["hooked"]),
         "found": tuple(Finding(**one) for one in told.get("found", ())),
+        "canary": _canary(told.get("canary")),
     }
     return AppState(**{**_placed(AppState, told), **read})
+
+
+def _deploy(told: Mapping[str, Any]) -> Deploy:
+    terms = told.get("canary")
+    return Deploy(**_placed(Deploy, told) | {"canary": Terms(**_known(Terms, terms)) if terms else None})
+
+
+def _canary(told: Mapping[str, Any] | None) -> Canary | None:
+    if not told:
+        return None
+    return Canary(**_placed(Canary, told) | {"terms": Terms(**_known(Terms, told["terms"]))})
 
 
 def _placed(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,8 +279,12 @@ def _placed(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _change(told: Any) -> tuple[Version, Version]:
     """Of an entry that an earlier version has written, too."""
-    old, new = (Version(one) if isinstance(one, str) else Version(one[0], Placement(**one[1])) for one in told)
+    old, new = (Version(one) if isinstance(one, str) else _version(*one) for one in told)
     return old, new
+
+
+def _version(release: str, placement: Mapping[str, Any], canary: Mapping[str, Any] | None = None) -> Version:
+    return Version(release, Placement(**placement), _canary(canary))
 
 
 def _known(kind: type, told: Mapping[str, Any]) -> dict[str, Any]:

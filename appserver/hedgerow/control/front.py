@@ -73,6 +73,7 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
         "HEDGEROW_PORT": str(settings.port),
         "HEDGEROW_NGINX": str(binary.path),
         "HEDGEROW_NGINX_FILES": str(files),
+        "HEDGEROW_METRICS_PORT": str(settings.metrics_port),
         "HEDGEROW_INTERNAL_PORT": settings.front.rpartition(":")[2],
     }
     script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs})

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from ..config import Settings
-from . import pools
+from . import pools, serving
 from .observe import Seen
 from .pools import Wanted
 
@@ -39,7 +39,7 @@ class Gateway:
         """The groups of the shared pool, if they are behind a gateway."""
         self._count([*addresses, *(one for name, one in own.items() if pools.is_shared(name))])
         served = [one.view.served for one in addresses]
-        is_so = any(name in pools.sent_to(content) for content in served if content for name in self._names)
+        is_so = any(name in serving.sent_to(content) for content in served if content for name in self._names)
         return self._names if is_wanted(self._setting, wanted, len(self._lost), is_so) else ()
 
     def _count(self, seen: Sequence[Seen]) -> None:

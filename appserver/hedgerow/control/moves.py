@@ -15,8 +15,9 @@ from . import rounds
 from .attempts import Attempt
 from .candidates import Candidates, Log
 from .entries import AppState, State
+from .packages import Passed
 from .placement import AUTO
-from .rounds import Passed, ReplicaView
+from .rounds import ReplicaView
 
 
 class Moves:

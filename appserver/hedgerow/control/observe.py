@@ -9,8 +9,8 @@ from typing import Any
 
 from . import client
 from .plan import SLOTS, Plan, PlanError, importing_file, plan_path, read_plan, slot_socket
-from .policy import AddressView, SlotView
 from .supervisor import ProcessInfo
+from .views import AddressView, SlotView
 
 SILENT_S = 0.2  # for one that did not answer the last time
 
@@ -85,7 +85,12 @@ class Observer:
             importing_s = float("inf")  # all its tries count as one
             if failing and not importing:  # by what its environment holds it may end before it is named
                 importing = next(iter(content.apps), "")
-        return SlotView(alive, failing, state, now - before[1], generation, content, importing, importing_s, pid)
+        told = told or {}
+        down = frozenset(app["name"] for app in told.get("apps", ()) if app["state"] != "up")
+        worn = str(told.get("worn", ""))
+        return SlotView(
+            alive, failing, state, now - before[1], generation, content, importing, importing_s, pid, worn, down
+        )
 
     def _importing(self, plan: Plan, slot: str) -> tuple[str, float]:
         """The app that the worker in a slot is loading, and for how long; '' if it loads none."""

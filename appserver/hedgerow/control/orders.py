@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .entries import LIVE, MOVE, ROLLBACK, AppState
+from .entries import CANARY, LIVE, MOVE, ROLLBACK, AppState, Deploy
 from .placement import AUTO, OWN
 from .plan import write_json
 
@@ -27,8 +27,9 @@ FORGOTTEN_S = 24 * 3600.0
 @dataclass(frozen=True)
 class Order:
     """One command. app: '' for the shared pool; release: of a rollback, '' for the previous one; pool: that the app is
-    to run in; accepted: the ledger's number then, 0 before; done: whether what was asked for is so, None before the
-    answer; answer: a sentence.
+    to run in; share: the percentage of its clients that a deploy is for first, None for what the manifest says;
+    accepted: the ledger's number then, 0 before; done: whether what was asked for is so, None before the answer;
+    answer: a sentence.
     """
 
     number: str
@@ -36,6 +37,7 @@ class Order:
     app: str
     release: str = ""
     pool: str = ""
+    share: float | None = None
     given: float = 0.0
     accepted: int = 0
     done: bool | None = None
@@ -52,10 +54,10 @@ class Orders:
         self._folder = state / "orders"
         self._closed: dict[str, float] = {}  # files that have nothing more to say, and when the orders were given
 
-    def give(self, what: str, app: str, release: str = "", pool: str = "") -> Order:
+    def give(self, what: str, app: str, release: str = "", pool: str = "", share: float | None = None) -> Order:
         """A new order. May raise OSError."""
         now = time.time()
-        order = Order(f"{time.time_ns():x}-{os.getpid()}", what, app, release, pool, now)
+        order = Order(f"{time.time_ns():x}-{os.getpid()}", what, app, release, pool, share, now)
         self.put(order)
         return order
 
@@ -111,6 +113,13 @@ def where(name: str, app: AppState) -> str:
     return f"{name} runs in {placement.where}{why}"
 
 
+def canary(name: str, deploy: Deploy) -> str:
+    """In one sentence, who has a release that not all have."""
+    terms = deploy.canary
+    share = f"{terms.share:g} % of the clients have it, for {terms.window_s:.0f} s at least" if terms else ""
+    return f"{name}: {deploy.release} is a canary: {share}"
+
+
 def outcome(order: Order, app: AppState) -> Order | None:
     """The order with its answer, if a deploy that was begun after it was accepted has ended; else None."""
     for deploy in reversed(app.deploys):
@@ -125,5 +134,7 @@ def outcome(order: Order, app: AppState) -> Order | None:
                 return order.answered(has(order, app), where(order.app, app))
         if deploy.outcome == LIVE:
             return order.answered(True, f"{order.app}: {deploy.release} is live")
+        if deploy.outcome == CANARY:
+            return order.answered(True, canary(order.app, deploy))
         return order.answered(False, f"{order.app}: {deploy.outcome} at {deploy.step}: {deploy.reason}")
     return None

@@ -66,7 +66,7 @@ NOTHING_KNOWN = Known()
 @dataclass(frozen=True)
 class Asked:
     """What the release's manifest asks for. conflict: why the shared pool cannot have what it requires; further: the
-    pool that can, '' if none.
+    pool that can, '' if none; memory: it is to have a limit of memory.
     """
 
     pool: str = AUTO
@@ -75,6 +75,7 @@ class Asked:
     run: bool = False
     conflict: str = ""
     further: str = ""
+    memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ def _forced(app: str, known: Known, asked: Asked) -> tuple[str, str] | None:
         return "manifest", f'{app}: its app.toml says isolation = "strict"'
     if asked.concurrency == THREADS:
         return "manifest", f'{app}: its app.toml says concurrency = "threads", and the shared pool has greenlets'
+    if asked.memory:
+        return "manifest", f"{app}: its app.toml says limits.memory_mb, which is for a process that is its own"
     if known.found:
         return known.found[0].cause, known.found[0].sentence
     return None

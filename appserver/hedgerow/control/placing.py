@@ -132,7 +132,7 @@ class _Placing:
 
     def environment(self, manifest: Manifest) -> Found:
         """With what it requires, built."""
-        asked = requirements.wanted(self._app, self._code, manifest.python or "")
+        asked = requirements.of(self._app, self._code, manifest)
         if asked is None:
             return Found()
         uv = Uv(self._settings, Clock(LIMIT_S, self._cancel))
@@ -268,12 +268,13 @@ NO_CONFLICT = Found()
 
 def _asked(manifest: Manifest, found: Found = NO_CONFLICT) -> Asked:
     is_server = manifest.run is not None
-    return Asked(manifest.pool, manifest.isolation, manifest.concurrency, is_server, found.conflict, found.further)
+    asked = Asked(manifest.pool, manifest.isolation, manifest.concurrency, is_server, found.conflict, found.further)
+    return dataclasses.replace(asked, memory=bool(manifest.limits.memory_mb))
 
 
 def _asked_by(others: Mapping[str, Path]) -> list[Requirements]:
     """What those who share ask for; the manifest of one that runs can be read."""
-    found = (requirements.wanted(name, code, read_manifest(code).python or "") for name, code in others.items())
+    found = (requirements.of(name, code, read_manifest(code)) for name, code in others.items())
     return [one for one in found if one is not None]
 
 

@@ -37,9 +37,19 @@ class Forward:
 
 
 @dataclass(frozen=True)
+class CanaryForward:
+    """A part of an app's clients that is sent to another pool. share: percent; number: which canary it is."""
+
+    to: Forward
+    share: float
+    number: int
+    release: str
+
+
+@dataclass(frozen=True)
 class Content:
     """What a slot loads: app name → its release's code, and app name → why it has none; forwards: apps that it sends
-    on to their pools. Or one callable (`serve`).
+    on to their pools; canaries: those of which some clients are sent to another. Or one callable (`serve`).
 
     behind: of a pool, whose requests come from workers of addresses, which have decided app and mount; pool: which one
     the apps are in; in `own` its one app is loaded without a space; concurrency: `threads`, or '' for greenlets;
@@ -56,6 +66,7 @@ class Content:
     concurrency: str = ""
     environment: str = ""
     run: str = ""
+    canaries: Mapping[str, CanaryForward] = field(default_factory=dict)
 
     @property
     def alone(self) -> bool:
@@ -70,32 +81,41 @@ class Content:
 
 @dataclass(frozen=True)
 class Entry:
-    """A slot's part of a plan. The newer of two has the higher generation."""
+    """A slot's part of a plan. The newer of two has the higher generation. worn: why it replaces one that served the
+    same.
+    """
 
     generation: int
     content: Content
+    worn: str = ""
 
     def to_json(self) -> dict[str, Any]:
         usual = dataclasses.asdict(Content())
         told = {name: value for name, value in dataclasses.asdict(self.content).items() if value != usual[name]}
         if not self.content.callable:
             told = {"apps": {}, "broken": {}} | told
-        return {"generation": self.generation} | told
+        return {"generation": self.generation} | ({"worn": self.worn} if self.worn else {}) | told
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Entry:
-        known = {f.name for f in dataclasses.fields(Content)} | {"generation"}
+        known = {f.name for f in dataclasses.fields(Content)} | {"generation", "worn"}
         if strange := set(told) - known:
             raise ValueError(f"unknown key {sorted(strange)[0]!r}")
-        content: dict[str, Any] = {"apps": {}, "broken": {}, "forwards": {}, **told}
+        content: dict[str, Any] = {"apps": {}, "broken": {}, "forwards": {}, "canaries": {}, **told}
         if not isinstance(content.pop("generation"), int):
             raise ValueError("generation is no number")
-        if not all(isinstance(content[key], dict) for key in ("apps", "broken", "forwards")):
-            raise ValueError("apps, broken or forwards is no table")
-        content["forwards"] = {
-            name: Forward(**(one | {"sockets": tuple(one["sockets"])})) for name, one in content["forwards"].items()
+        if not all(isinstance(content[key], dict) for key in ("apps", "broken", "forwards", "canaries")):
+            raise ValueError("apps, broken, forwards or canaries is no table")
+        content["forwards"] = {name: _forward(one) for name, one in content["forwards"].items()}
+        content["canaries"] = {
+            name: CanaryForward(**(one | {"to": _forward(one["to"])})) for name, one in content["canaries"].items()
         }
-        return cls(told["generation"], Content(**content))
+        worn = str(content.pop("worn", ""))
+        return cls(told["generation"], Content(**content), worn)
+
+
+def _forward(told: Mapping[str, Any]) -> Forward:
+    return Forward(**{**told, "sockets": tuple(told["sockets"])})
 
 
 @dataclass(frozen=True)
@@ -125,8 +145,8 @@ class Plan:
         mine, newer = self.slots.get(slot), self.slots.get(self.active)
         return self.active != slot and mine is not None and newer is not None and newer.generation > mine.generation
 
-    def with_entry(self, slot: str, content: Content) -> Plan:
-        entries = dict(self.slots) | {slot: Entry(self.next_generation, content)}
+    def with_entry(self, slot: str, content: Content, worn: str = "") -> Plan:
+        entries = dict(self.slots) | {slot: Entry(self.next_generation, content, worn)}
         return dataclasses.replace(self, slots=entries)
 
     def with_active(self, slot: str) -> Plan:
@@ -144,6 +164,26 @@ def plan_path(run: Path, address: str) -> Path:
 def slot_socket(run: Path, address: str, slot: str) -> Path:
     """The control socket of the worker in a slot."""
     return run / f"{address}-{slot}.sock"
+
+
+def beat_file(run: Path, address: str, slot: str) -> Path:
+    """Where the worker in a slot says that its hub turns (beats.py)."""
+    return run / f"{address}-{slot}.beat"
+
+
+def fault_file(run: Path, address: str, slot: str) -> Path:
+    """Where it writes, in its last moment, where it stands."""
+    return run / f"{address}-{slot}.fault"
+
+
+def died_file(run: Path, address: str, slot: str, number: object) -> Path:
+    """What one before it has written there; with `*` for a number the pattern of all."""
+    return run / f"{address}-{slot}.died-{number}"
+
+
+def final_counts(run: Path, worker: str) -> Path:
+    """What a worker has counted when it ended; with `*` for its name the pattern of all."""
+    return run / "ended" / f"{worker}.json"
 
 
 def pool_listener(run: Path, pool: str) -> Path:

@@ -6,112 +6,31 @@ one of these states, derived and never stored:
     cold      no slot running                               start the active slot
     steady    active slot ready, its entry is wanted        nothing
     stale     its entry is not wanted, other slot stopped   if no other address is swapping: start the other with it
+    worn      its worker says that it is to be replaced     the same, with what it has loaded
     swapping  both run, other's generation is newer         wait; after 60 s stop it and do not try this content again
     turning   both run, other is newer and ready            make it active in the plan, drain the old one
     draining  both run, the other's generation is older     drain it (again); wait; stop it if it comes again and again
 
+Who is worn serves all the same, so what takes over from it must be as good: else it is stopped, and tried again later.
 A slot that is stuck (it does not get ready, and says which app it is loading) has that app blamed: it is wanted no more
 until its folder changes, so that one app's endless import does not keep the others from their deploys.
-
 A keeper that does not run is started first, in every state.
 The law: a slot that serves is told to go only while another slot of its address serves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .plan import Content, other_slot
+from .views import SWAP_LIMIT_S, AddressView, SlotView
 
-SWAP_LIMIT_S = 60.0
 # A worker that drains and says nothing: long enough for one that has just ended, or whose app lets nobody run.
 SILENT_LIMIT_S = 10.0
-# A worker that dies again and again while it loads the same app: long enough for supervisord's second try.
-CRASH_LIMIT_S = 3.0
 # A worker drains and then exits by itself (`swap_drain_s`); one that does not is stopped, at the earliest then.
 DRAIN_MARGIN_S = 15.0
-
-
-@dataclass(frozen=True)
-class SlotView:
-    """One slot as seen from outside.
-
-    alive: it runs or supervisord will start it again. failing: supervisord waits before the next try. state: what the
-    worker says of itself (`ready`, `draining`, `leaving`), or `loading` while nobody answers. for_s: how long so.
-    importing: the app that it is loading, or was when it ended; importing_s: for how long; pid: 0 for no process.
-    """
-
-    alive: bool = False
-    failing: bool = False
-    state: str = "loading"
-    for_s: float = 0.0
-    generation: int = 0
-    content: Content | None = None
-    importing: str = ""
-    importing_s: float = float("inf")
-    pid: int = 0
-
-    @property
-    def still_s(self) -> float:
-        """For how long it has made no progress: the limit is one app's, not that of all together."""
-        return min(self.for_s, self.importing_s)
-
-    @property
-    def stuck(self) -> bool:
-        """It will not get ready, because of the app that it is importing."""
-        if not self.importing or self.ready or self.going:
-            return False
-        return not self.alive or (self.for_s >= CRASH_LIMIT_S if self.failing else self.still_s >= SWAP_LIMIT_S)
-
-    @property
-    def ready(self) -> bool:
-        return self.alive and self.state == "ready"
-
-    @property
-    def going(self) -> bool:
-        return self.alive and self.state in ("draining", "leaving")
-
-
-@dataclass(frozen=True)
-class AddressView:
-    """One address, or a pool: its keeper, its two slots, and which of them the plan calls active. asleep: it is a pool
-    whose worker is started when somebody asks.
-    """
-
-    address: str
-    keeper: bool = False
-    active: str = "a"
-    slots: Mapping[str, SlotView] = field(default_factory=dict)
-    asleep: bool = False
-
-    def slot(self, name: str) -> SlotView:
-        return self.slots.get(name, SlotView())
-
-    @property
-    def current(self) -> SlotView:
-        return self.slot(self.active)
-
-    @property
-    def other(self) -> SlotView:
-        return self.slot(other_slot(self.active))
-
-    @property
-    def served(self) -> Content | None:
-        """What it serves, or will as soon as somebody asks."""
-        return self.current.content if self.current.ready or self.asleep else None
-
-    @property
-    def state(self) -> str:
-        """The word of the table above; shown by `hedgerow status`, asserted by tests."""
-        current, other = self.current, self.other
-        if not (current.alive or other.alive):
-            return "cold"
-        if not other.alive:
-            return "single"
-        if other.generation > current.generation or not current.alive:
-            return "turning" if other.ready else "swapping"
-        return "draining"
+# When what was to take over from a worn one was not as good.
+AGAIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -134,11 +53,14 @@ class StartKeeper:
 
 @dataclass(frozen=True)
 class Start:
-    """Starts a slot; with content, after writing it into the plan, else with what the plan holds."""
+    """Starts a slot; with content, after writing it into the plan, else with what the plan holds. worn: why, when it
+    takes over from one that serves the same.
+    """
 
     address: str
     slot: str
     content: Content | None = None
+    worn: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,34 +155,45 @@ def _cold(view: AddressView, seen: Observation, wanted: Content) -> list[Action]
 
 
 def _single(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
-    """One slot runs: steady, or stale. One that is still loading for the first time is left alone; one that goes (its
-    pool was to sleep) is followed at once.
+    """One slot runs: steady, stale, or worn. One that is still loading for the first time is left alone; one that goes
+    (its pool was to sleep) is followed at once.
     """
     current, other = view.current, view.other
-    if other.stuck and other.content == wanted:
+    if other.stuck and other.content == wanted and not view.recycles:
         return [_blame(view, other)]
     if current.stuck and current.content == wanted:
         return [Blame(view.address, view.active, current.importing)]
-    if wanted == seen.rejected or (wanted == current.content and not current.going):
+    if wanted == seen.rejected:
         return []
+    worn = ""
+    if wanted == current.content and not current.going:
+        worn = current.worn if current.ready and not _has_just_failed(view) else ""
+        if not worn:
+            return []
     loading = not (current.ready or current.going or current.failing) and current.still_s < SWAP_LIMIT_S
     if loading or (current.ready and seen.held):
         return []
-    return [Start(view.address, other_slot(view.active), wanted)]
+    return [Start(view.address, other_slot(view.active), wanted, worn)]
+
+
+def _has_just_failed(view: AddressView) -> bool:
+    """The other slot was to take over with the same, and was not as good."""
+    return view.recycles and view.other.generation > view.current.generation and view.other.for_s < AGAIN_S
 
 
 def _swapping(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
     current, other = view.current, view.other
     if not current.alive:  # gave up or went away meanwhile: what ran before is started again beside the new one
         return [Start(view.address, view.active)] if current.content else []
+    stop = Stop(view.address, other_slot(view.active))
     if other.stuck:
-        return [_blame(view, other), Stop(view.address, other_slot(view.active))]
+        return [stop] if view.recycles else [_blame(view, other), stop]
     if _is_outdated(view, wanted):
-        return [Stop(view.address, other_slot(view.active))]
+        return [stop]
     if other.going or other.still_s < SWAP_LIMIT_S:
         return []
-    rejected: list[Action] = [Reject(other.content)] if other.content else []
-    return [Stop(view.address, other_slot(view.active)), *rejected]
+    rejected: list[Action] = [Reject(other.content)] if other.content and not view.recycles else []
+    return [stop, *rejected]
 
 
 def _blame(view: AddressView, other: SlotView) -> Blame:
@@ -275,7 +208,8 @@ def _is_outdated(view: AddressView, wanted: Content) -> bool:
 
 
 def _turning(view: AddressView, seen: Observation, wanted: Content) -> list[Action]:
-    if _is_outdated(view, wanted):
+    worse = view.recycles and view.other.down - view.current.down
+    if worse or _is_outdated(view, wanted):
         return [Stop(view.address, other_slot(view.active))]
     actions: list[Action] = [Activate(view.address, other_slot(view.active))]
     if view.current.ready:

@@ -13,29 +13,46 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
 from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import Mount, mount_of
-from .entries import key
+from . import entries, layout
+from .entries import canary_key, key
 from .placement import BESIDE_OTHERS, GREENLETS, SHARED, STRICT, Placement
-from .plan import Content, Forward, other_slot, pool_link, pool_listener
-from .policy import CRASH_LIMIT_S, Action, AddressView, Drain, Remove, Start, Stop
-from .rounds import LOADING, NOT_READY, Releases
+from .plan import CanaryForward, Content, Forward, pool_link, pool_listener
 
-MIXED = "mixed"  # the processes of a pool serve different releases
 # p: of an app; r: of one that brings its server, which is found by another way; x: a further shared pool; s: the shared
 # pool behind a gateway.
 _NAME = re.compile(r"[prx][0-9a-f]{10}|s[0-9]{1,3}")
 
 
 @dataclass(frozen=True)
+class Canary:
+    """A release that a part of an app's clients is served by: share, in percent. number: which canary it is."""
+
+    code: str
+    placement: Placement
+    run: str
+    share: float
+    number: int
+
+    @property
+    def key(self) -> str:
+        placed = self.placement
+        return canary_key(
+            key_of(self.code, placed.pool, placed.concurrency, placed.environment), self.share, self.number
+        )
+
+
+@dataclass(frozen=True)
 class App:
     """What a replica is to run of one app. code: where the release lies; mount: where it answers; run: the command that
-    is its server; strict: it wants nobody's fate to be its own; ordered: when somebody last ordered its deploy.
+    is its server; strict: it wants nobody's fate to be its own; ordered: when somebody last ordered its deploy; canary:
+    the release that some clients have.
     """
 
     code: str
@@ -44,11 +61,14 @@ class App:
     run: str = ""
     strict: bool = False
     ordered: int = 0
+    canary: Canary | None = None
 
     @property
     def key(self) -> str:
         """As the ledger tells it."""
-        return _key(self.code, self.placement.pool, self.placement.concurrency, self.placement.environment)
+        placed = self.placement
+        own = key_of(self.code, placed.pool, placed.concurrency, placed.environment)
+        return own if self.canary is None else own + self.canary.key
 
 
 @dataclass(frozen=True)
@@ -78,9 +98,25 @@ def app(name: str, code: Path, placement: Placement) -> App:
     )
 
 
+def canary(name: str, folder: Path, told: entries.Canary) -> Canary:
+    """As the ledger tells it. folder: of the state."""
+    code = layout.code(folder, name, told.release)
+    return Canary(str(code), told.placement, app(name, code, told.placement).run, told.terms.share, told.number)
+
+
 def name_of(app: str, run: str = "") -> str:
     """The name of an app's own pool: short, since it is a part of sockets' paths."""
     return ("r" if run else "p") + _short(app)
+
+
+def canary_name(app: str, run: str = "") -> str:
+    """The name of the pool of an app's canary: no folder has such a name."""
+    return name_of(f"{app}/canary", run)
+
+
+def canary_names(wanted: Wanted) -> set[str]:
+    """The pools of all canaries."""
+    return {canary_name(name, app.canary.run) for name, app in wanted.apps.items() if app.canary}
 
 
 def further_name(pool: str) -> str:
@@ -121,12 +157,15 @@ def groups(processes: Iterable[str]) -> list[str]:
 def of_addresses(wanted: Wanted, run: Path, gateway: Sequence[str] = ()) -> Content:
     """What each address loads. gateway: the groups of the shared pool, if it is none of the addresses' own."""
     elsewhere = {name: _forward(name, app, run) for name, app in wanted.apps.items() if not _shares(app)}
+    canaries = {name: _canary(name, app, app.canary, run) for name, app in wanted.apps.items() if app.canary}
     if not gateway:
-        return dataclasses.replace(of_shared(wanted), broken=dict(wanted.broken), forwards=elsewhere, behind=False)
+        shared = of_shared(wanted)
+        broken = dict(wanted.broken)
+        return dataclasses.replace(shared, broken=broken, forwards=elsewhere, canaries=canaries, behind=False)
     sockets = tuple(str(pool_listener(run, name)) for name in gateway)
     mounts = {name: app.mount for name, app in wanted.apps.items() if _shares(app)}
-    shared = {name: Forward(mount.path, mount.host, sockets) for name, mount in mounts.items()}
-    return Content({}, dict(wanted.broken), forwards=elsewhere | shared)
+    behind = {name: Forward(mount.path, mount.host, sockets) for name, mount in mounts.items()}
+    return Content({}, dict(wanted.broken), forwards=elsewhere | behind, canaries=canaries)
 
 
 def of_shared(wanted: Wanted) -> Content:
@@ -149,9 +188,20 @@ def _forward(name: str, app: App, run: Path) -> Forward:
     return Forward(app.mount.path, app.mount.host, (str(socket),), ours=not app.run)
 
 
+def _canary(name: str, app: App, canary: Canary, run: Path) -> CanaryForward:
+    pool = canary_name(name, canary.run)
+    socket = pool_link(run, pool) if canary.run else pool_listener(run, pool)
+    to = Forward(app.mount.path, app.mount.host, (str(socket),), ours=not canary.run)
+    return CanaryForward(to, canary.share, canary.number, Path(canary.code).parent.name)
+
+
 def of_pools(wanted: Wanted) -> dict[str, Content]:
     """What each pool loads but the shared one, by the names of their groups."""
     own = {_group(name, app): _own(name, app) for name, app in wanted.apps.items() if app.placement.is_own}
+    for name, app in wanted.apps.items():
+        if canary := app.canary:
+            content = trial_content(name, Path(canary.code), canary.placement, canary.run)
+            own[canary_name(name, canary.run)] = dataclasses.replace(content, behind=True)
     further: dict[str, dict[str, App]] = {}
     for name, app in wanted.apps.items():
         if not (_shares(app) or app.placement.is_own):
@@ -170,121 +220,5 @@ def trial_content(name: str, code: Path, placement: Placement, run: str = "") ->
     return Content({name: str(code)}, pool=placement.pool, concurrency=concurrency, environment=environment, run=run)
 
 
-def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:
-    """What is served at an address, as rounds compare it: what it loads, and what the pools do that it sends to."""
-    content = address.current.content
-    if not address.current.ready or content is None:
-        return NOT_READY
-    found = _loaded(content)
-    for pool in sent_to(content):
-        served = pools[pool].served if pool in pools else None
-        asked = _asked_of(pool, content)
-        for name, one in (_loaded(served) if served else dict.fromkeys(asked, LOADING)).items():
-            if name in asked:  # it may keep one that is sent elsewhere by now
-                found[name] = _both(found.get(name, one), one)
-    return found
-
-
-def _both(one: str, other: str) -> str:
-    if LOADING in (one, other):
-        return LOADING
-    return one if one == other else MIXED
-
-
-def _asked_of(pool: str, content: Content) -> list[str]:
-    """The apps for which a worker with this content sends to a pool."""
-    sent = content.forwards.items()
-    return [name for name, forward in sent if any(Path(socket).stem == pool for socket in forward.sockets)]
-
-
-def _loaded(content: Content) -> dict[str, str]:
-    concurrency = content.concurrency or GREENLETS
-    return {name: _key(code, content.pool, concurrency, content.environment) for name, code in content.apps.items()}
-
-
-def _key(code: str, pool: str, concurrency: str, environment: str) -> str:
+def key_of(code: str, pool: str, concurrency: str, environment: str) -> str:
     return key(Path(code).parent.name, pool, concurrency, environment)
-
-
-def sent_to(content: Content) -> set[str]:
-    """The pools that a worker with this content sends to."""
-    return {Path(socket).stem for forward in content.forwards.values() for socket in forward.sockets}
-
-
-def serve(content: Content, pools: Mapping[str, AddressView], addresses: Iterable[AddressView] = ()) -> bool:
-    """Whether all pools serve what this content sends to them and some address does not yet: one that all send to is
-    no better served if they wait for it, and may be busy, or loading, for long. Nor is an app that is new.
-    """
-    present = [view.current.content for view in addresses]
-    for name, forward in content.forwards.items():
-        if present and all(one and (_is_sent(name, forward, one) or _is_new(name, forward, one)) for one in present):
-            continue
-        for socket in forward.sockets:
-            view = pools.get(Path(socket).stem)
-            served = view.served if view else None
-            if served is None or name not in served.apps:
-                return False
-    return True
-
-
-def _is_sent(name: str, forward: Forward, content: Content) -> bool:
-    known = content.forwards.get(name)
-    return known is not None and known.sockets == forward.sockets
-
-
-def _is_new(name: str, forward: Forward, content: Content) -> bool:
-    """Nobody has had an answer of it: who asks may as well wait for its own pool."""
-    own = not any(has_neighbours(Path(socket).stem) for socket in forward.sockets)
-    return own and not any(name in known for known in (content.apps, content.forwards, content.broken))
-
-
-def _contents(addresses: Iterable[AddressView]) -> list[Content]:
-    """What workers of addresses have loaded, or would load if they were started again."""
-    slots = [slot for view in addresses for slot in (view.current, *([view.other] if view.other.alive else []))]
-    return [slot.content for slot in slots if slot.content]
-
-
-def in_use(addresses: Iterable[AddressView]) -> set[str]:
-    """The pools that some worker of an address sends to."""
-    return {pool for content in _contents(addresses) for pool in sent_to(content)}
-
-
-def with_guests(
-    content: Content, groups: Collection[str], addresses: Iterable[AddressView], pools: Mapping[str, AddressView]
-) -> Content:
-    """What these groups of a pool are to load, with the apps that have left it and are still sent there."""
-    sent = {name for one in _contents(addresses) for group in groups for name in _asked_of(group, one)}
-    served = [view.served for name, view in pools.items() if name in groups]
-    guests = {name: code for one in served if one for name, code in one.apps.items() if name in sent}
-    return dataclasses.replace(content, apps=dict(sorted((guests | dict(content.apps)).items())))
-
-
-def let_go(view: AddressView) -> list[Action]:
-    """The next steps to the end of a pool's workers."""
-    actions: list[Action] = []
-    for name, slot in view.slots.items():
-        if slot.ready:
-            actions.append(Drain(view.address, name))
-        elif slot.alive and not slot.going:
-            actions.append(Stop(view.address, name))
-    return actions
-
-
-def refuse(view: AddressView) -> list[Action]:
-    """For a pool that is wanted no more, and that workers of addresses still send to until they have drained: where
-    nobody serves it, a worker without its app takes what waits in the socket's queue, and refuses it before entry.
-    """
-    now = view.current
-    if view.other.alive or now.ready or now.going or now.for_s < CRASH_LIMIT_S:
-        return []
-    if now.content is None or now.content.run:  # who sends to a server of an app's own finds out by itself
-        return []
-    stop: list[Action] = [Stop(view.address, view.active)] if now.failing else []  # or supervisord would go on trying
-    return [*stop, Start(view.address, other_slot(view.active), Content(behind=True))]
-
-
-def retire(view: AddressView) -> list[Action]:
-    """The next steps to the end of a pool that nobody sends to."""
-    if any(slot.alive for slot in view.slots.values()):
-        return let_go(view)
-    return [Stop(view.address, "c")] if view.keeper else [Remove(view.address)]

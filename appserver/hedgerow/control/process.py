@@ -4,6 +4,7 @@
     python -m hedgerow.control.process GROUP c          its keeper
     python -m hedgerow.control.process nginx -- CMD…    any command, ended with SIGTERM when supervisord dies
     python -m hedgerow.control.process parent=PID -- …  any command, ended with SIGTERM when that parent dies
+    python -m hedgerow.control.process app=PID -- …     the same, of an app
 
 PR_SET_PDEATHSIG outlives an exec, so after a `kill -9` of supervisord nobody is left on its ports. This file imports
 little: it runs for each start of each process.
@@ -11,6 +12,7 @@ little: it runs for each start of each process.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -24,6 +26,9 @@ from typing import Any
 PR_SET_PDEATHSIG = 1
 # Each connection is a descriptor. supervisord keeps a low limit: it closes every possible one in each child.
 MOST_DESCRIPTORS = 65_536
+# Who is ended first when the machine is out of memory: an app, then several, and only then us. The kernel counts such a
+# point as a thousandth of the memory.
+ALONE, TOGETHER = 400, 200
 
 
 KEPT = frozenset({
@@ -42,7 +47,10 @@ def main(argv: list[str]) -> None:
         os.execvp("sleep", ["sleep", "infinity"])
     if rest[0] == "--":
         raise_descriptors()
-        die_with_parent(signal.SIGTERM, int(what[7:]) if what.startswith("parent=") else supervisord_pid())
+        whose, _, parent = what.partition("=")
+        die_with_parent(signal.SIGTERM, int(parent) if parent else supervisord_pid())
+        if whose == "app":
+            offer(ALONE)
         os.execvp(rest[1], rest[1:])
     die_with_parent(signal.SIGTERM, supervisord_pid())
     environ = scrubbed(os.environ, os.environ.get("HEDGEROW_PASS_ENV", ""))
@@ -56,6 +64,8 @@ def main(argv: list[str]) -> None:
             command.append("threads")
         if plan.get("run"):
             command = attendant(run_folder(), what, rest[0])
+    if not plan.get("run"):  # its attendant starts it
+        offer(ALONE if what.startswith("p") else TOGETHER)
     os.execve(command[0], command, environ)
 
 
@@ -96,9 +106,11 @@ def scrubbed(environ: Mapping[str, str], passed: str) -> dict[str, str]:
     return {key: value for key, value in environ.items() if key in names or key.startswith(KEPT_PREFIXES)}
 
 
-def tied_to(parent: int, command: list[str]) -> list[str]:
-    """The command line that runs `command` and ends it with SIGTERM when `parent`, who starts it, dies."""
-    return [*python("-m", "hedgerow.control.process"), f"parent={parent}", "--", *command]
+def tied_to(parent: int, command: list[str], whose: str = "parent") -> list[str]:
+    """The command line that runs `command` and ends it with SIGTERM when `parent`, who starts it, dies. whose: `app`
+    for one of an app.
+    """
+    return [*python("-m", "hedgerow.control.process"), f"{whose}={parent}", "--", *command]
 
 
 def run_folder() -> Path:
@@ -116,6 +128,13 @@ def die_with_parent(how: signal.Signals, parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         sys.exit("hedgerow: the process that started this one is gone")
+
+
+def offer(points: int) -> None:
+    """Lets the kernel end this process, and what it starts, rather than others. To raise that needs no privilege."""
+    path = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):  # no Linux, or one that does not tell
+        path.write_text(str(min(1000, int(path.read_text()) + points)))
 
 
 def raise_descriptors() -> None:

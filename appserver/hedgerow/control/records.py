@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hosting.findings import Finding
+from . import canary
 from .plan import write_json
 from .rounds import ReplicaView
 
@@ -71,6 +72,7 @@ def replica_view(record: dict[str, Any]) -> ReplicaView:
             name: (record.get("ordered", {}).get(name, 0), trouble)
             for name, trouble in record.get("troubles", {}).items()
         },
+        {name: canary.read(told) for name, told in record.get("canaries", {}).items()},
     )
 
 

@@ -16,7 +16,7 @@ from .child import Cancelled, Clock
 from .entries import State
 from .environments import builds
 from .environments.uv import CACHE, LIMIT_S, Uv
-from .rounds import Passed
+from .packages import Passed
 
 MOST_CACHE_BYTES = 4 * 2**30
 
@@ -25,7 +25,7 @@ def releases(state: State, waiting: Iterable[Passed], folder: Path) -> set[Path]
     """The releases, as folders, that the ledger refers to, and those that wait for a round. folder: of the state."""
     found = {(one.app, one.deploy.release) for one in waiting}
     for name, app in state.apps.items():
-        found |= {(name, app.release), (name, app.previous)}
+        found |= {(name, app.release), (name, app.previous), (name, app.canary.release if app.canary else "")}
     for name, change in (state.round.changes if state.round else {}).items():
         found |= {(name, version.release) for version in change}
     return {layout.code(folder, name, release) for name, release in found if release}

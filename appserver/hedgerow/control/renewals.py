@@ -12,11 +12,11 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import rounds
+from . import packages, rounds
 from .entries import LIVE, RENEWAL, Deploy, State, Version
 from .orders import UPGRADE, Order
+from .packages import Passed
 from .placement import BESIDE_OTHERS, OWN, SHARED, Placement
-from .rounds import Passed
 from .step import Outcome
 
 MOST_TOLD = 3
@@ -66,7 +66,7 @@ class Renewed:
 
 def in_use(state: State) -> set[str]:
     """The environments that something that is wanted runs in."""
-    return {version.placement.environment for version in rounds.wanted(state).values()} - {""}
+    return {version.placement.environment for version in packages.wanted(state).values()} - {""}
 
 
 def of_order(state: State, order: Order) -> Renewal | None:
@@ -76,7 +76,7 @@ def of_order(state: State, order: Order) -> Renewal | None:
 
 def of_stale(state: State, stale: Collection[str]) -> list[Renewal]:
     """What is to be done about environments that are not current."""
-    apps = rounds.wanted(state)
+    apps = packages.wanted(state)
     shared = {version.placement.pool for version in apps.values()} - {OWN}
     alone = sorted(name for name, version in apps.items() if version.placement.is_own)
     found = [*(_of_pool(state, pool) for pool in sorted(shared)), *(_of_app(state, name) for name in alone)]
@@ -92,7 +92,7 @@ def _of_app(state: State, name: str) -> Renewal | None:
 
 
 def _of_pool(state: State, pool: str) -> Renewal | None:
-    sharing = rounds.members(state, pool)
+    sharing = packages.members(state, pool)
     return Renewal(dict(sorted(sharing.items()))) if sharing else None
 
 

@@ -127,5 +127,5 @@ class _Renewing:
 
 def _asked(codes: Mapping[str, Path]) -> list[Requirements]:
     """What the apps ask for that ask for something; the manifest of one that runs can be read."""
-    found = (requirements.wanted(name, code, read_manifest(code).python or "") for name, code in codes.items())
+    found = (requirements.of(name, code, read_manifest(code)) for name, code in codes.items())
     return [one for one in found if one is not None]

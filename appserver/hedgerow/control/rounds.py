@@ -11,14 +11,31 @@ No clock, no files, no processes. Who writes what is returned must hold the leas
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..hosting.findings import Finding
-from .entries import FAILED, LIVE, RENEWAL, REVERTED, ROLLBACK, SAME_RELEASE, AppState, Deploy, Round, State, Version
-from .placement import SHARED, Placement
+from . import canary
+from .canary import Sides
+from .entries import (
+    CANARY,
+    FAILED,
+    LIVE,
+    RENEWAL,
+    REVERTED,
+    REVERTING,
+    ROLLBACK,
+    ROLLING,
+    SAME_RELEASE,
+    AppState,
+    Canary,
+    Deploy,
+    Round,
+    State,
+    Version,
+)
+from .packages import Passed, environments_of, sharing, wanted, within
 
-ROLLING, REVERTING = "rolling", "reverting"
 ROUND_S = 180.0  # above what a swap of two addresses may take; then nobody who is not ready is waited for any more
 
 Releases = Mapping[str, str]
@@ -32,7 +49,7 @@ class ReplicaView:
     rejected: the same with which a worker did not get ready; blamed: the app that was the cause, if that is known;
     reason: a sentence; draining: a worker of earlier releases still answers what it has begun to; folders: the apps
     whose folders it sees; found: of apps that serve, why they should not share their worker; left_out: the apps that it
-    could not load, with AppState.ordered of then, and why.
+    could not load, with AppState.ordered of then, and why; canaries: how its canaries do, and the others beside them.
     """
 
     name: str
@@ -44,23 +61,7 @@ class ReplicaView:
     folders: Collection[str] = ()
     found: Mapping[str, Finding] = field(default_factory=dict)
     left_out: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Passed:
-    """A deploy that may be served: its trial is over, or it needs none."""
-
-    app: str
-    deploy: Deploy
-    refused: str = ""  # content that the folder holds and that is not to come back by itself: of a rollback
-    beneath: str = ""  # its pool's environment when it was tried
-    replaces: Releases | None = None  # that one's packages: the others' releases that were tried with these
-    known: str = ""  # the mark of what was known then; more may be known by now
-
-
-def wanted(state: State) -> dict[str, Version]:
-    """What all workers are to run."""
-    return {name: app.version for name, app in state.apps.items() if app.release}
+    canaries: Mapping[str, Sides] = field(default_factory=dict)
 
 
 def goal(state: State) -> dict[str, str]:
@@ -72,7 +73,11 @@ def fail(state: State, app: str, deploy: Deploy, again: float = 0.0) -> State:
     """The deploy came to nothing before anybody was served by it. again: when it may be tried again, 0 for never."""
     known = state.app(app)
     failed = dataclasses.replace(deploy, before=known.release, outcome=FAILED, number=state.number + 1)
-    return state.with_app(app, known.with_deploy(failed, refused=deploy.release or known.refused, again=again))
+    refused = deploy.release or known.refused
+    share = known.share if again else None
+    promoted = known.promoted if again and known.promoted == deploy.release else ""
+    app_state = known.with_deploy(failed, refused=refused, again=again, share=share, promoted=promoted)
+    return state.with_app(app, app_state)
 
 
 def stay(state: State, app: str, placed: str, deploy: Deploy | None = None) -> State:
@@ -90,87 +95,25 @@ def turn_down(state: State, app: str, deploy: Deploy) -> State:
     return state.with_app(app, known.with_deploy(failed))
 
 
-def members(state: State, pool: str) -> dict[str, Version]:
-    """What is wanted of the apps in a pool that is shared."""
-    return {name: version for name, version in wanted(state).items() if version.placement.pool == pool}
-
-
-def environment(state: State, pool: str = SHARED) -> str:
-    """What a pool runs in: it is the same for all its apps; '' if it has none."""
-    return next((version.placement.environment for version in members(state, pool).values()), "")
-
-
-def outdated(state: State, passed: Iterable[Passed]) -> list[str]:
-    """The apps of those that were tried with other packages than their pool has, or will have with the first one that
-    brings it some.
-    """
-    return [app for pool, sharing in _by_pool(passed).items() for app in _outdated(state, pool, sharing)]
-
-
-def _outdated(state: State, pool: str, sharing: Sequence[Passed]) -> list[str]:
-    present, there = environment(state, pool), members(state, pool)
-    joining = [one for one in sharing if _joins(one)]
-    changing = (one for one in joining if one.beneath == present and _wants(one) != present)
-    first = next((one for one in changing if not _misses(one, there)), None)
-    replaces = first is not None and first.replaces is not None
-    fitting = {present} if first is None else {_wants(first)} if replaces else {present, _wants(first)}
-    late = [one for one in joining if one.beneath != present or _wants(one) not in fitting]
-    back = [one for one in sharing if not _joins(one) and replaces]
-    return [one.app for one in (*late, *back)]
-
-
-def _misses(one: Passed, there: Mapping[str, Version]) -> bool:
-    """Whether it replaces packages of a release that has come there since it was tried."""
-    others = ((name, version.release) for name, version in there.items() if name != one.app)
-    return one.replaces is not None and any(one.replaces.get(name) != release for name, release in others)
-
-
-def _by_pool(passed: Iterable[Passed]) -> dict[str, list[Passed]]:
-    """Those that are to share one."""
-    found: dict[str, list[Passed]] = {}
-    for one in passed:
-        if one.deploy.release and not one.deploy.placement.is_own:
-            found.setdefault(one.deploy.placement.pool, []).append(one)
-    return found
-
-
-def _joins(one: Passed) -> bool:
-    return one.deploy.cause != ROLLBACK
-
-
-def _wants(one: Passed) -> str:
-    return one.deploy.placement.environment
-
-
-def _environments(state: State, passed: Iterable[Passed]) -> dict[str, str]:
-    """What each pool runs in then of those that somebody is to share."""
-    found = {}
-    for pool, sharing in _by_pool(passed).items():
-        present = environment(state, pool)
-        brought = (_wants(one) for one in sharing if _joins(one) or not members(state, pool))
-        found[pool] = next((name for name in brought if name != present), present)
-    return found
-
-
 def begin(state: State, passed: Iterable[Passed]) -> State:
     """A round with all of these, none of them outdated; those that change nothing are left out. Only while no round is
     under way.
     """
     passed = list(passed)
-    environments = _environments(state, passed)
+    environments = environments_of(state, passed)
     changes: dict[str, tuple[Version, Version]] = {}
     number = state.number + 1
-    for one in [_sharing(one, environments) for one in passed]:
+    for one in [sharing(one, environments) for one in passed]:
         known = state.app(one.app)
-        new = one.deploy.version
-        if new.key == known.version.key:
-            continue
-        changes[one.app] = known.version, new
         deploy = dataclasses.replace(one.deploy, before=known.release, outcome="", number=number)
-        state = state.with_app(one.app, known.with_deploy(deploy, **_changed(known, one)))
+        new = dataclasses.replace(known, **_changed(known, one, number))  # type: ignore[arg-type]
+        if new.version.key == known.version.key:
+            continue
+        changes[one.app] = known.version, new.version
+        state = state.with_app(one.app, new.with_deploy(deploy))
     for name, app in state.apps.items():  # the others of such a pool go with it
-        if app.release and app.placement != _in(environments, app.placement):
-            joined = dataclasses.replace(app, placement=_in(environments, app.placement))
+        if app.release and app.placement != within(environments, app.placement):
+            joined = dataclasses.replace(app, placement=within(environments, app.placement))
             changes.setdefault(name, (app.version, joined.version))
             state = state.with_app(name, joined)
     if not changes:
@@ -178,31 +121,29 @@ def begin(state: State, passed: Iterable[Passed]) -> State:
     return dataclasses.replace(state, round=Round(number, ROLLING, changes))
 
 
-def _changed(known: AppState, one: Passed) -> dict[str, object]:
-    """What else of an app becomes another with this deploy."""
-    new, cause = one.deploy.version, one.deploy.cause
-    content = (known.refused, known.again) if cause in SAME_RELEASE else (one.refused, 0.0)
+def _changed(known: AppState, one: Passed, number: int) -> dict[str, object]:
+    """What of an app becomes another with this deploy. number: of the entry that begins it."""
+    deploy, cause = one.deploy, one.deploy.cause
+    if deploy.canary is not None:
+        begun = Canary(deploy.release, deploy.placement, deploy.canary, number)
+        return {"canary": begun, "refused": one.refused, "again": 0.0, "share": None, "promoted": ""}
+    moves = cause in SAME_RELEASE
+    content = (known.refused, known.again) if moves else (one.refused, 0.0)
     # After a rollback it runs as it did; a renewal lets it run where it does.
     placed = {ROLLBACK: "", RENEWAL: known.placed}.get(cause, one.known)
-    changed = {"release": new.release, "placement": new.placement, "placed": placed}
+    changed: dict[str, object] = {"release": deploy.release, "placement": deploy.placement, "placed": placed}
+    if not moves:
+        changed |= {"canary": None, "share": None, "promoted": ""}
     return changed | dict(zip(("refused", "again"), content, strict=True))
 
 
-def _sharing(one: Passed, environments: Mapping[str, str]) -> Passed:
-    placement = _in(environments, one.deploy.placement)
-    return dataclasses.replace(one, deploy=dataclasses.replace(one.deploy, placement=placement))
-
-
-def _in(environments: Mapping[str, str], placement: Placement) -> Placement:
-    """A placement in a pool that is shared is in its environment."""
-    return dataclasses.replace(placement, environment=environments.get(placement.pool, placement.environment))
-
-
-def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0) -> State | None:
+def advance(
+    state: State, replicas: Iterable[ReplicaView], overdue: bool = False, again: float = 0.0, now: float = 0.0
+) -> State | None:
     """The round's next state; None while it has to wait, and when there is none.
 
     overdue: it lasts too long: addresses that are not ready are waited for no more, and no replica that cannot go back;
-    again: when contents that fail by the fault of an app outside of the round are tried again.
+    again: when contents that fail by the fault of an app outside of the round are tried again; now: Unix time.
     """
     if state.round is None:
         return None
@@ -215,7 +156,7 @@ def advance(state: State, replicas: Iterable[ReplicaView], overdue: bool = False
     late = [runs for view in views for runs in view.runs if _of(state.round, runs, new) != new]
     if overdue:
         late = [] if state.round.state == REVERTING else [runs for runs in late if LOADING not in runs.values()]
-    return None if late or not views else _end(state, state.round)
+    return None if late or not views else _end(state, state.round, now)
 
 
 def _of(round: Round, runs: Releases, new: Releases) -> Releases:
@@ -238,27 +179,39 @@ def _revert(state: State, round: Round, view: ReplicaView, again: float) -> Stat
         app = _told(state.apps[name], round, outcome=REVERTED, step="swap", reason=reason)
         if (guilty or not within) and not _failed_since(app, round):
             app = _refuse(app, old, new, again=0.0 if guilty and new.release else again)
-        state = state.with_app(name, dataclasses.replace(app, release=old.release, placement=old.placement))
+        app = app if guilty else canary.as_wanted(app, old, new)
+        app = dataclasses.replace(app, release=old.release, placement=old.placement, canary=old.canary)
+        state = state.with_app(name, app)
     if alone and (others := {name: change for name, change in round.changes.items() if name not in alone}):
         return dataclasses.replace(state, round=dataclasses.replace(round, changes=others))
     return dataclasses.replace(state, round=dataclasses.replace(round, state=REVERTING))
 
 
 def _is_apart(old: Version, new: Version) -> bool:
+    if new[:2] == old[:2]:  # a canary comes or goes
+        return True
     return new.placement.is_own and (old.placement.is_own or not old.release)
 
 
 def _refuse(app: AppState, old: Version, new: Version, again: float) -> AppState:
     """It has not become what was tried. One that was to be moved stays where it is; its content is not at fault."""
+    if new.canary not in (None, old.canary):
+        return dataclasses.replace(app, refused=new.canary.release, again=again)
     if new.release == old.release:
         return app
     return dataclasses.replace(app, refused=new.release, again=again)
 
 
-def _end(state: State, round: Round) -> State:
+def _end(state: State, round: Round, now: float) -> State:
     if round.state == ROLLING:
-        for name in round.changes:
-            state = state.with_app(name, _told(state.apps[name], round, outcome=LIVE))
+        for name, (old, new) in round.changes.items():
+            app = state.apps[name]
+            if new.canary not in (None, old.canary):
+                app = _told(canary.opened(app, now), round, outcome=CANARY)
+            app = _told(app, round, outcome=LIVE)
+            if old.canary not in (None, new.canary):
+                app = canary.followed(app, old.canary, round.number)
+            state = state.with_app(name, app)
     return dataclasses.replace(state, round=None)
 
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from . import policy, pools
+from . import policy, pools, serving
 from .plan import Content
-from .policy import Action, Add, AddressView, Sleep, Wake
+from .policy import Action, Add, Sleep, Wake
 from .pools import Wanted
+from .views import AddressView
 
 
 @dataclass(frozen=True)
@@ -41,23 +42,26 @@ def decide(seen: Situation) -> list[Action]:
     """What to do now."""
     if seen.wanted is None or seen.content is None:
         return policy.decide(policy.Observation(tuple(seen.addresses), None))
-    held = not pools.serve(seen.content, seen.pools, seen.addresses)
+    held = not serving.serve(seen.content, seen.pools, seen.addresses)
     actions = _lane(seen, seen.addresses, seen.content, held)
     wanted = {
-        name: pools.with_guests(content, (name,), seen.addresses, seen.pools) if pools.has_neighbours(name) else content
+        name: serving.with_guests(content, (name,), seen.addresses, seen.pools)
+        if pools.has_neighbours(name)
+        else content
         for name, content in pools.of_pools(seen.wanted).items()
     }
     if seen.gateway and (shared := pools.of_shared(seen.wanted)).apps:
-        shared = pools.with_guests(shared, seen.gateway, seen.addresses, seen.pools)
+        shared = serving.with_guests(shared, seen.gateway, seen.addresses, seen.pools)
         wanted |= dict.fromkeys(seen.gateway, shared)
         actions += _lane(seen, [seen.pools[name] for name in seen.gateway if name in seen.pools], shared)
     actions += [Add(name) for name in wanted if name not in seen.pools]
-    kept = pools.in_use(seen.addresses)
+    kept = serving.in_use(seen.addresses)
     for name, view in seen.pools.items():
         if name not in wanted:
-            actions += pools.refuse(view) if name in kept else pools.retire(view)
+            actions += serving.refuse(view) if name in kept else serving.retire(view)
         elif not pools.is_shared(name):
-            actions += _own(seen, name, view, wanted[name])
+            sleeps = name in seen.idle and name not in pools.canary_names(seen.wanted)  # to be woken counts as slow
+            actions += _own(seen, name, view, wanted[name], sleeps)
     return actions
 
 
@@ -65,11 +69,11 @@ def _lane(seen: Situation, views: Sequence[AddressView], content: Content, held:
     return policy.decide(policy.Observation(tuple(views), content, seen.rejected, seen.drain_s, held))
 
 
-def _own(seen: Situation, name: str, view: AddressView, content: Content) -> list[Action]:
+def _own(seen: Situation, name: str, view: AddressView, content: Content, sleeps: bool) -> list[Action]:
     if not view.asleep:
-        rests = name in seen.idle and view.state == "single" and view.served == content
+        rests = sleeps and view.state == "single" and view.served == content
         return [Sleep(name)] if rests else _lane(seen, [view], content)
     if view.current.content != content:
         return [Wake(name)]
     keeper = policy.decide(policy.Observation((view,), None))
-    return keeper + pools.let_go(view)
+    return keeper + serving.let_go(view)

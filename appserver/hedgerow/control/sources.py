@@ -120,7 +120,7 @@ def _manifest(folder: Path) -> Manifest:
 def _remark(manifest: Manifest) -> str:
     if manifest.concurrency == THREADS:
         return 'its app.toml says concurrency = "threads"; here all apps share one process of greenlets'
-    if manifest.pool == OWN or manifest.isolation == STRICT:
+    if manifest.pool == OWN or manifest.isolation == STRICT or manifest.limits.memory_mb:
         return "its app.toml asks for a pool of its own; here all apps share one process"
     return ""
 

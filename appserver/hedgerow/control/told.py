@@ -9,24 +9,26 @@ from typing import Any
 from ..hosting.findings import Finding
 from .observe import Seen
 from .plan import SLOTS
-from .pools import has_neighbours
+from .pools import canary_name, has_neighbours
 from .supervisor import ProcessInfo
 
+COUNTED = ("bounds", "counts", "gates", "canaries")  # for metrics.py and tally.py, and too much for a record
 
-def states(addresses: Iterable[Seen], own: Mapping[str, Seen]) -> list[str]:
+
+def states(addresses: Iterable[Seen], own: Mapping[str, Seen], found: Mapping[str, Finding]) -> list[str]:
     """Another list when something has happened of which others should hear at once."""
-    every = [*addresses, *own.values()]
-    return [
-        *(f"{one.view.state}{one.view.active}{one.view.current.ready}{one.view.other.state}" for one in every),
-        *found(addresses, own),
-    ]
+    views = [one.view for one in (*addresses, *own.values())]
+    told = [(one.state, one.active, one.current.ready, one.current.worn, one.other.state) for one in views]
+    return [*map(str, told), *found]
 
 
-def groups(addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
+def groups(
+    addresses: list[Seen], own: Mapping[str, Seen], processes: Mapping[str, ProcessInfo], found: Mapping[str, Finding]
+) -> dict[str, Any]:
     """This part of the record."""
     entries = [entry for one in (*addresses, *own.values()) for entry in one.plan.slots.values() if entry]
     return {
-        "found": {name: dataclasses.asdict(finding) for name, finding in found(addresses, own).items()},
+        "found": {name: dataclasses.asdict(finding) for name, finding in found.items()},
         "addresses": [_group(one, processes) for one in addresses],
         "pools": [_group(one, processes) | _content(one) for one in own.values()],
         "releases": sorted({code for entry in entries for code in entry.content.apps.values()}),
@@ -45,7 +47,9 @@ def found(addresses: Iterable[Seen], own: Mapping[str, Seen]) -> dict[str, Findi
 def _content(group: Seen) -> dict[str, Any]:
     """Which pool it is, and the apps that it is to load."""
     content = group.plan.newest
-    return {"pool": content.pool if content.apps else "", "apps": sorted(content.apps)}
+    canaries = (canary_name(name, content.run) for name in content.apps)
+    told = {"pool": content.pool if content.apps else "", "apps": sorted(content.apps)}
+    return told | {"canary": group.view.address in canaries}
 
 
 def _group(seen: Seen, processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
@@ -54,7 +58,10 @@ def _group(seen: Seen, processes: Mapping[str, ProcessInfo]) -> dict[str, Any]:
         info = processes.get(f"{seen.view.address}:{slot}")
         if info and info.is_alive:
             trouble = info.trouble if info.state == "BACKOFF" else ""
-            slots[slot] = {"process": info.state, "pid": info.pid, "trouble": trouble} | seen.workers.get(slot, {})
+            entry = seen.plan.slots.get(slot)
+            worker = {key: one for key, one in seen.workers.get(slot, {}).items() if key not in COUNTED}
+            known = {"process": info.state, "pid": info.pid, "trouble": trouble}
+            slots[slot] = known | {"replaced": entry.worn if entry else ""} | worker
     return {
         "address": seen.view.address,
         "active": seen.view.active,

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from ..config import Settings
+from . import outbound
 from .app import HostedApp, begin, run_entry
 
 
@@ -21,6 +22,7 @@ def load_alone(name: str, folder: Path, settings: Settings) -> HostedApp:
     app, entry, variables = begin(name, folder, settings, lambda _, entry: os.chdir(entry.place(folder)[0]))
     if entry is None:
         return app
+    outbound.give(name, None, app.manifest.limits, settings)
     place, module = entry.place(folder)
     os.environ.update({**variables, "PWD": str(place)})
     time.tzset()

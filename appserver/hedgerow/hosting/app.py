@@ -15,13 +15,28 @@ from wsgiref.types import WSGIApplication
 
 from ..config import Settings
 from ..errors import LoadError, UserError
-from . import discovery, environment, failure, kept, logs, missed, process_state, relative, watch, writes
+from . import (
+    discovery,
+    django_names,
+    environment,
+    failure,
+    ini,
+    kept,
+    logs,
+    memory,
+    missed,
+    outbound,
+    process_state,
+    relative,
+    watch,
+    writes,
+)
 from .discovery import Entry
 from .findings import PROCESS_STATE, VARIABLES, Finding
 from .gate import Gate
 from .imports import install
 from .layers import wrap
-from .manifest import Manifest, read_manifest
+from .manifest import FILE_NAME, Limits, Manifest, read_manifest
 from .mounts import Mount, mount_of
 from .secret_file import read_secrets
 from .space import Space
@@ -75,12 +90,13 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     environment.install()
     logs.install()
     if not watch.is_off():
-        for part in (kept, relative, writes, missed, watch):
+        for part in (django_names, kept, relative, writes, missed, watch):
             part.install()
     app, entry, variables = begin(name, folder, settings, _give_space)
     if entry is None or app.space is None:
         return app
     app.context = app.space.context
+    outbound.give(name, app.space, app.manifest.limits, settings)
     app.space.variables = environment.variables(variables)
     before = process_state.look()
     app.space.loading = True
@@ -105,13 +121,13 @@ def begin(
     """The app in `folder`, its entry, None if it has an error instead, and its variables, also secret ones. place: puts
     it where it is to be loaded; may raise OSError or LoadError.
     """
-    gate = Gate(settings.app_running)
     try:
         manifest = read_manifest(folder)
         variables = {**manifest.env, **read_secrets(settings.secrets, name)}
     except UserError as mistake:
         error = LoadError(str(mistake))
-        return HostedApp(name, folder, Manifest(), mount_of(name, None, None), gate, error=error), None, {}
+        return HostedApp(name, folder, Manifest(), mount_of(name, None, None), Gate(0), error=error), None, {}
+    gate = _gate(manifest.limits, settings)
     app = HostedApp(name, folder, manifest, mount_of(name, manifest.mount, manifest.host), gate)
     try:
         entry = discovery.find_entry(folder, manifest)
@@ -125,18 +141,44 @@ def begin(
     return app, entry, variables
 
 
+def _gate(limits: Limits, settings: Settings) -> Gate:
+    return Gate(
+        settings.app_running if limits.running is None else limits.running,
+        settings.app_waiting if limits.waiting is None else limits.waiting,
+        settings.app_wait_s if limits.wait_s is None else limits.wait_s,
+    )
+
+
 def run_entry(app: HostedApp, entry: Entry, where: str) -> None:
     """Import the entry and take the callable out of it. where: the app and its file, for messages."""
     package = app.space.package if app.space else ""
     try:
-        module = importlib.import_module(".".join(filter(None, (package, entry.module))))
-        app.application = wrap(discovery.resolve_callable(module, entry, where), app.manifest.middleware, app.folder)
+        app.application = wrap(_found(app, entry, where), app.manifest.middleware, app.folder)
     except KeyboardInterrupt:
         raise
     except LoadError as error:
         app.error = error
     except BaseException as error:  # also SystemExit: an app that calls sys.exit() at import ends nothing
-        app.error = failure.explain(error, app.folder, entry.file, package)
+        with memory.Room(error):
+            app.error = _explained(app, error, entry, package)
     finally:
         if app.space is not None:
             app.space.follow_path()
+
+
+def _explained(app: HostedApp, error: BaseException, entry: Entry, package: str) -> LoadError:
+    told = failure.explain(error, app.folder, entry.file, package)
+    limit_mb = app.manifest.limits.memory_mb
+    if limit_mb is None or app.space is not None or not isinstance(error, MemoryError):
+        return told
+    where = f"{app.folder.name}/{FILE_NAME}: limits.memory_mb = {limit_mb}"
+    return LoadError(f"{where} is too little to load it: {told.sentence}", told.traceback, told.places)
+
+
+def _found(app: HostedApp, entry: Entry, where: str) -> WSGIApplication:
+    if entry.is_ini:
+        (name,) = entry.names
+        return discovery.checked(ini.load(app.folder / entry.file, name, where), name, where)
+    package = app.space.package if app.space else ""
+    module = importlib.import_module(".".join(filter(None, (package, entry.module))))
+    return discovery.resolve_callable(module, entry, where)

@@ -53,6 +53,7 @@ KEPT = tuple(
         ("multiprocessing.popen_fork", THREADS, _PROCESSES),
         ("multiprocessing.popen_spawn_posix", THREADS, _PROCESSES),
         ("multiprocessing.popen_forkserver", THREADS, _PROCESSES),
+        ("quixote.wsgi", THREADS, "refuses to be called by several threads, so one request runs at a time"),
         # Told by their maintainers or users, or all of it is C.
         ("MySQLdb", THREADS, "waits in the C client of MySQL; PyMySQL would not"),
         ("cx_Oracle", THREADS, "waits in Oracle's C client; oracledb in thin mode would not"),
@@ -94,6 +95,9 @@ KEPT = tuple(
     )
 )  # fmt: skip
 
+# Who has loaded one of these answers one request at a time: it says so, or fails.
+SINGLE = frozenset({"quixote.wsgi"})
+
 # What people call in order to run a coroutine from code that is none.
 _RUNNERS = frozenset({"async_to_sync", "run_until_complete", "run_coroutine_threadsafe"})
 _LOOPS = frozenset({"asyncio", "anyio", "trio", "uvloop"})  # each has `run`
@@ -120,6 +124,11 @@ def audit(modules: Iterable[str]) -> list[Note]:
         if note.verdict != FINE and note.module in loaded and note.unless not in loaded
     }
     return sorted(told.values(), key=lambda note: note.verdict != THREADS)
+
+
+def at_once(modules: Iterable[str], wanted: int) -> int:
+    """How many requests may run at once in native threads, of as many as the manifest wants."""
+    return wanted if SINGLE.isdisjoint(modules) else 1
 
 
 def asynchronous(folder: Path, modules: Iterable[ModuleType] | None = None) -> Note | None:

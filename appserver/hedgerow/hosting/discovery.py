@@ -21,20 +21,28 @@ FILES = ("app.py", "wsgi.py", "main.py", "passenger_wsgi.py")
 FACTORY = "create_app"
 NAMES = ("application", "app", FACTORY)
 _PACKAGE, _WSGI = "__init__.py", "wsgi.py"
+INI, _MAIN = "paste.ini", "main"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """module: dotted, relative to the app's folder, '' for the folder as a package; file: its path, for messages."""
+    """module: dotted, relative to the app's folder, '' for the folder as a package, and for a file of PasteDeploy, of
+    which names has the section; file: its path.
+    """
 
     module: str
     names: tuple[str, ...]
     file: str
 
     @property
+    def is_ini(self) -> bool:
+        """What is served is what a file of PasteDeploy describes."""
+        return self.file.endswith(".ini")
+
+    @property
     def is_package(self) -> bool:
         """The folder itself is the package: its modules are `from . import x`, not files beside a script."""
-        return self.module == ""
+        return self.module == "" and not self.is_ini
 
     def place(self, folder: Path) -> tuple[Path, str]:
         """Where a process of the app in `folder` runs, and the module as seen from there: beside a package, or inside a
@@ -75,16 +83,23 @@ def find_entry(folder: Path, manifest: Manifest) -> Entry:
     projects = [path.name for path in discover(folder) if _binds_a_name(path / _WSGI)]
     if len(projects) == 1 and not present and not packages:  # as Django makes it
         return Entry(f"{projects[0]}.wsgi", NAMES, f"{projects[0]}/{_WSGI}")
+    if (folder / INI).is_file():
+        return Entry("", (_MAIN,), INI)
     wanted = f"{', '.join(NAMES[:-1])} or {FACTORY}"
     if present:
         raise LoadError(f"{folder.name}: no {wanted} in {' or '.join(present)}")
     raise LoadError(
         f"{folder.name}: no entry; looked for {', '.join(FILES)} and {_PACKAGE} with {wanted}, "
-        f"for a single package with one of them or with {_WSGI}, and for a key 'entry' in {FILE_NAME}"
+        f"for a single package with one of them or with {_WSGI}, for {INI}, and for a key 'entry' in {FILE_NAME}"
     )
 
 
 def _named_entry(folder: Path, text: str) -> Entry:
+    ini, _, section = text.partition("#")
+    if ini.endswith(".ini"):
+        if (folder / ini).is_file():
+            return Entry("", (section or _MAIN,), ini)
+        raise LoadError(f"{folder.name}/{FILE_NAME}: entry = {text!r}: there is no {ini}")
     module, _, name = text.partition(":")
     if module.endswith(".py"):
         module = module.removesuffix(".py").replace("/", ".")
@@ -149,11 +164,12 @@ def resolve_callable(module: ModuleType, entry: Entry, where: str) -> WSGIApplic
         if not callable(value):
             found.append(f"{name} is not callable, it is of type {type(value).__name__}")
             continue
-        return _checked(value, name, where)
+        return checked(value, name, where)
     raise LoadError(f"{where}: " + ("; ".join(found) or f"no {' or '.join(entry.names)}"))
 
 
-def _checked(value: Callable[..., Any], name: str, where: str) -> WSGIApplication:
+def checked(value: Any, name: str, where: str) -> WSGIApplication:
+    """What `value`, found as `name`, is as a WSGI callable. Raises LoadError when it is none."""
     if _is_factory(value, name):
         value, name = value(), f"{name}()"
     if not callable(value):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 # The words for causes (docs/design.md, "Placement and pools").
 SHARED_STATE, GLOBAL, PROCESS_STATE, VARIABLES, NAMES = "shared-state", "global", "process-state", "variables", "names"
 BLOCKING = "blocking"  # it cannot live under patching: its pool has native threads
-CAUSES = (SHARED_STATE, GLOBAL, PROCESS_STATE, VARIABLES, NAMES, BLOCKING)
+STARVES = "starves"  # again and again it kept all others from running, or ended their worker
+CAUSES = (SHARED_STATE, GLOBAL, PROCESS_STATE, VARIABLES, NAMES, BLOCKING, STARVES)
 
 # One is a reason. More of them help who wants to change the app, and a process that runs for long keeps no more.
 MOST = 20

@@ -11,6 +11,16 @@ from .gate import Gate
 from .mounts import Mount
 
 
+@dataclass(frozen=True)
+class CanaryApp:
+    """Another release of an app, in a pool, for a part of its clients: share, in percent. number: which canary."""
+
+    app: ForwardedApp
+    share: float
+    number: int
+    release: str
+
+
 @dataclass(eq=False)
 class ForwardedApp:
     """sockets: those of the pool's processes; gate: at our door; error: why it cannot be mounted here; ours: they are

@@ -13,16 +13,19 @@ from ..errors import LoadError, UserError
 from . import discovery
 from .alone import load_alone
 from .app import HostedApp, load_app, run_entry
-from .forwarded import ForwardedApp
+from .forwarded import CanaryApp, ForwardedApp
 from .gate import Gate
 from .manifest import Manifest
 from .mounts import Mount, Mounts, mount_of
 
 
 class Host:
-    """The apps of a worker by name, and their mounts. An app that lost its mount is down."""
+    """The apps of a worker by name, and their mounts. An app that lost its mount is down. canaries: releases that a
+    part of an app's clients has.
+    """
 
     def __init__(self, apps: Sequence[HostedApp | ForwardedApp], incumbents: Collection[str] = ()) -> None:
+        self.canaries: dict[str, CanaryApp] = {}
         self.apps: dict[str, HostedApp | ForwardedApp] = {
             app.name: app for app in sorted(apps, key=lambda app: app.name)
         }

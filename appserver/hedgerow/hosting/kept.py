@@ -64,6 +64,11 @@ def _of_any_sender(signal: Any, *args: Any, **kwargs: Any) -> bool:
     return any(value is signal for module in libraries for value in vars(module).values())
 
 
+def _is_change(_: Any, locale: Any = None) -> bool:
+    """`setlocale` without a locale tells which one it is."""
+    return locale is not None
+
+
 def _is_error(action: str, *_: Any, **__: Any) -> bool:
     return action == "error"
 
@@ -75,8 +80,10 @@ CLASS = Rule(SHARED_STATE, "for what other apps use too", watch.app_behind, _of_
 SIGNAL = Rule(SHARED_STATE, "for whatever app sends it", _itself, _of_any_sender)
 WARNING = Rule(SHARED_STATE, "which turns the warnings of other apps into errors", _itself, _is_error)
 PROCESS = Rule(PROCESS_STATE, "which is of the whole process", _itself)
+LOCALE = Rule(PROCESS_STATE, "which is of the whole process", _itself, _is_change)
 FRAMEWORK = Rule(GLOBAL, "whose configuration a process has one of", watch.app_behind)
 SETTINGS = Rule(GLOBAL, "whose settings a process has one of", _by_any_way)
+MODULES = Rule(GLOBAL, "whose pages become modules of the whole process", watch.app_behind)
 
 # rule → module → what is called in it
 KEPT: Mapping[Rule, Mapping[str, str]] = {
@@ -128,12 +135,12 @@ KEPT: Mapping[Rule, Mapping[str, str]] = {
     PROCESS: {
         "os": "chdir fchdir umask nice setuid setgid setpriority",
         "signal": "signal alarm setitimer",
-        "locale": "setlocale",
         "socket": "setdefaulttimeout",
         "sys": "setrecursionlimit setswitchinterval settrace setprofile",
         "time": "tzset",
         "resource": "setrlimit",
     },
+    LOCALE: {"locale": "setlocale"},
     FRAMEWORK: {
         "bottle": "AppStack.__call__",
         "cherrypy": "quickstart config.update tree.mount tree.graft",
@@ -142,7 +149,12 @@ KEPT: Mapping[Rule, Mapping[str, str]] = {
         "Zope2.Startup.run": "make_wsgi_app configure_wsgi",
         "google.appengine.api": "wrap_wsgi_app",
     },
-    SETTINGS: {"django": "setup", "django.conf": "LazySettings._setup LazySettings.configure"},
+    SETTINGS: {
+        "django": "setup",
+        "django.conf": "LazySettings._setup LazySettings.configure",
+        "cherrypy.lib.sessions": "FileSession.setup MemcachedSession.setup",
+    },
+    MODULES: {"paste.urlparser": "URLParser.__init__", "webware": "addToSearchPath"},
 }
 
 # What people call what the list has to name otherwise.
@@ -155,6 +167,9 @@ SHOWN = {
     "blinker.base.Signal.connect": "connect of a library's signal",
     "bottle.AppStack.__call__": "Bottle's default app",
     "quixote.publish.Publisher.__init__": "quixote.publish.Publisher",
+    "cherrypy.lib.sessions.FileSession.setup": "cherrypy.lib.sessions.FileSession",
+    "cherrypy.lib.sessions.MemcachedSession.setup": "cherrypy.lib.sessions.MemcachedSession",
+    "paste.urlparser.URLParser.__init__": "paste.urlparser.URLParser",
     "django.conf.LazySettings._setup": "django.conf.settings",
     "django.conf.LazySettings.configure": "django.conf.settings.configure",
 }
@@ -208,7 +223,8 @@ def _telling(function: Callable[..., Any], module: str, shown: str, rule: Rule) 
     depth = 1 if isinstance(function, FunctionType) else 2
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if (found := rule.caller(sys._getframe(depth))) is not None and rule.when(*args, **kwargs):
+        frame = _frame(depth + 1)
+        if frame is not None and (found := rule.caller(frame)) is not None and rule.when(*args, **kwargs):
             _tell(*found, shown, rule)
         return function(*args, **kwargs)
 
@@ -217,8 +233,16 @@ def _telling(function: Callable[..., Any], module: str, shown: str, rule: Rule) 
     return told  # type: ignore[no-any-return]
 
 
+def _frame(depth: int) -> FrameType | None:
+    """None: C code has called with no Python behind it, a server or a new thread. uWSGI seeds `random` in that way."""
+    try:
+        return sys._getframe(depth)
+    except ValueError:
+        return None
+
+
 def _tell(app: Space, frame: FrameType | None, shown: str, rule: Rule) -> None:
-    if rule is PROCESS and app.loading:
+    if rule.cause == PROCESS_STATE and app.loading:
         return  # a load's are compared, and put back (`process_state.py`)
     where = "its library code" if frame is None else watch.place(app, frame)
     app.find(rule.cause, f"{where} uses {shown}, {rule.told}")

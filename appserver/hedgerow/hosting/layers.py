@@ -21,12 +21,18 @@ from .manifest import FILE_NAME
 
 # Those of ours: the module's name, and in it the class's.
 NAMES = {
+    "auth": "Auth",
     "compress": "Compress",
     "cors": "Cors",
     "forwarded": "Forwarded",
     "lint": "Lint",
     "maintenance": "Maintenance",
+    "remote": "Remote",
     "request_id": "RequestId",
+    "routes": "Routes",
+    "session": "Session",
+    "static": "Static",
+    "xslt": "Xslt",
 }
 
 

@@ -21,19 +21,22 @@ FILE_NAME = "app.toml"
 
 _NAME = r"[^\W\d]\w*"
 _ENTRY = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*|(?:[^:/]+/)*[^:/.]+\.py)(?::{_NAME}(?:\.{_NAME})*)?")
+_INI = re.compile(r"(?:[^:/#]+/)*[^:/#]+\.ini(?:#[^#]+)?")
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+")
 _UNSAFE_ESCAPE = re.compile(r"%(?:2[ef]|5c|00)", re.IGNORECASE)
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\]")
 _TARGET = re.compile(r"/[!$-~]*")
 _LONGEST_STEP_S = 24 * 3600
+_GREATEST_RATE = 10**6
+MIN_DEADLINE_S, MAX_DEADLINE_S = 0.1, 300  # the front waits 310 s
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _check_entry(entry: str) -> str | None:
-    if not _ENTRY.fullmatch(entry):
-        return "neither 'module', 'module:name' nor 'file.py:name'"
-    if ".." in PurePosixPath(entry.partition(":")[0]).parts:
+    if not _ENTRY.fullmatch(entry) and not _INI.fullmatch(entry):
+        return "neither 'module', 'module:name', 'file.py:name' nor 'paste.ini#name'"
+    if ".." in PurePosixPath(re.split("[:#]", entry)[0]).parts:
         return "it leaves the folder"
     return None
 
@@ -94,6 +97,33 @@ def _check_time(seconds: float) -> str | None:
     return None if 0 < seconds <= _LONGEST_STEP_S else f"above 0 and at most {_LONGEST_STEP_S} seconds are wanted"
 
 
+def _check_rate(rate: float) -> str | None:
+    return None if 0 <= rate <= _GREATEST_RATE else f"0 to {_GREATEST_RATE} requests a second are wanted"
+
+
+def _check_percent(percent: float) -> str | None:
+    return None if 0 <= percent <= 100 else "0 to 100 percent are wanted"
+
+
+def _check_slower(times: float) -> str | None:
+    return None if 1 <= times <= 1000 else "1 to 1000 times are wanted"
+
+
+def _check_deadline(seconds: float) -> str | None:
+    if MIN_DEADLINE_S <= seconds <= MAX_DEADLINE_S:
+        return None
+    return f"{MIN_DEADLINE_S} to {MAX_DEADLINE_S} seconds are wanted"
+
+
+def _check_paths(paths: Mapping[str, float]) -> str | None:
+    wrong = (f"{path!r}: {told}" for path, seconds in paths.items() if (told := _check_path_deadline(path, seconds)))
+    return next(wrong, None)
+
+
+def _check_path_deadline(path: str, seconds: float) -> str | None:
+    return _check_deadline(seconds) if path.startswith("/") else "it must start with '/'"
+
+
 def _one_of(*words: str) -> Check:
     def check(given: str) -> str | None:
         return None if given in words else "wanted is " + " or ".join(repr(word) for word in words if word)
@@ -137,11 +167,59 @@ class Deploy:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """The table `[limits]`: how much of the app runs at once, each in one worker."""
+
+    running: int | None = option(
+        None, "requests that run at once; one more waits; default: HEDGEROW_APP_RUNNING", within(1, 10**6)
+    )
+    waiting: int | None = option(
+        None, "requests that wait for that; one more is refused; default: HEDGEROW_APP_WAITING", within(0, 10**6)
+    )
+    wait_s: float | None = option(
+        None, "seconds that one waits before it is refused; default: HEDGEROW_APP_WAIT_S", _check_time
+    )
+    deadline_s: float | None = option(
+        None, "seconds until an answer begins; then the request is ended; default: HEDGEROW_DEADLINE_S", _check_deadline
+    )
+    idle_s: float | None = option(
+        None, "seconds between two blocks of an answer; default: HEDGEROW_IDLE_DEADLINE_S", _check_deadline
+    )
+    paths: Mapping[str, float] = option(dict, "path prefix below the mount → deadline_s of what is there", _check_paths)
+    connections: int | None = option(
+        None, "outbound connections open at once; default: HEDGEROW_APP_CONNECTIONS, or in an own pool any number",
+        within(1, 10**6),
+    )  # fmt: skip
+    per_remote: int | None = option(
+        None, "of these to one host and port, or unix socket; default: HEDGEROW_APP_PER_REMOTE, or as above",
+        within(1, 10**6),
+    )  # fmt: skip
+    rate: float = option(0.0, "requests a second of all clients; one more is answered 429; 0: any number", _check_rate)
+    client_rate: float = option(0.0, "requests a second of one client; 0: any number", _check_rate)
+    memory_mb: int | None = option(
+        None, "MB of memory that it may take, in a pool of its own; then MemoryError; default: any", within(64, 10**7)
+    )
+
+
+@dataclass(frozen=True)
+class Canary:
+    """The table `[canary]`: how a new release is tried on a part of the clients before all are served by it."""
+
+    share: float = option(0.0, "percent of the clients that have a new release first; 0: all at once", _check_percent)
+    window_s: float = option(300.0, "seconds after which it is promoted, or not", _check_time)
+    requests: int = option(100, "requests that each side must have had by then, or it goes on", within(1, 10**6))
+    errors: float = option(1.0, "percentage points by which more answers may be errors (5xx)", _check_percent)
+    slower: float = option(1.5, "times as slow as the other side it may be", _check_slower)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What `app.toml` may say. An absent key has its default."""
 
     entry: str | None = option(
-        None, "where the WSGI callable is: module, module:name or file.py:name; default: by convention", _check_entry
+        None,
+        "where the WSGI callable is: module, module:name, file.py:name or paste.ini#name; default: by convention",
+        _check_entry,
     )
     run: str | None = option(
         None, "command that is the app's own server, on the socket {fd} that it is given; no WSGI then", _check_command
@@ -168,6 +246,8 @@ class Manifest:
     python: str | None = option(None, "which Pythons it runs on, as >=3.12; default: what its files say")
     env: Mapping[str, str] = option(dict, "environment variables of the app and its commands", _check_env)
     deploy: Deploy = option(Deploy(), "table of what a new release has to pass before it serves")
+    limits: Limits = option(Limits(), "table of how much of the app runs at once")
+    canary: Canary = option(Canary(), "table of how a new release is tried on a part of the clients")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -177,6 +257,8 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = read_record(Manifest, _read_table(folder / FILE_NAME, where), "", mistakes)
     if manifest.run is not None and manifest.middleware:
         mistakes.append("middleware is for a WSGI callable, and the command of `run` has none")
+    if manifest.limits.memory_mb and manifest.pool == "shared":
+        mistakes.append("limits.memory_mb is for a pool of its own, and pool is shared")
     if mistakes:
         raise UserError(f"{where}: " + "; ".join(mistakes))
     return manifest

@@ -72,5 +72,5 @@ def _words(hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
         return f"list of {_WORDS.get(typing.get_args(hint)[0], 'table')}s"
     if typing.get_origin(hint) is Mapping:
-        return f"table of {_WORDS[typing.get_args(hint)[1]]}s"
+        return f"table of {_WORDS.get(typing.get_args(hint)[1], 'text')}s"
     return _WORDS[hint]

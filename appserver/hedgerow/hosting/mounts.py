@@ -89,6 +89,11 @@ def decode(raw: str) -> str:
     return unquote_to_bytes(raw.encode("latin-1")).decode("latin-1")
 
 
+def encode(path: str) -> str:
+    """A raw path that `decode` gives `path` for: which of its slashes were encoded is not known any more."""
+    return quote_from_bytes(path.encode("latin-1"), safe=_CANONICAL_SAFE + "/")
+
+
 def host_name(host: str) -> str:
     """The name in a Host header: lower-case, without port and without the root's dot."""
     name, colon, port = host.rpartition(":")

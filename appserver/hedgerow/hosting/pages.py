@@ -72,6 +72,11 @@ def app_down(name: str, accept: str = "", failure: Failure | None = None) -> Pag
     return _told("503 Service Unavailable", f"{name} is down", text, accept, [("Retry-After", "10")], app=name)
 
 
+def not_here(name: str, sentence: str, accept: str = "") -> Page:
+    """For the mount of an app that what serves here cannot have; the sentence says why."""
+    return _told("503 Service Unavailable", f"{name} is not served here", f"{name}: {sentence}.", accept, app=name)
+
+
 def failed(request_id: str, accept: str = "", failure: Failure | None = None) -> Page:
     """For a request on which its app raised. failure: shown if it is given."""
     if failure is not None:
@@ -87,10 +92,22 @@ def broken_off(request_id: str, accept: str = "") -> Page:
     return _told("502 Bad Gateway", "The app ended", text, accept, request_id=request_id)
 
 
+def late(request_id: str, accept: str = "") -> Page:
+    """For a request that was ended when its time was over."""
+    text = f"The app took too long to answer this request. In the log it has the number {request_id}."
+    return _told("504 Gateway Timeout", "Too late", text, accept, request_id=request_id)
+
+
 def refused(retry_after_s: int = 1, accept: str = "") -> Page:
     """For a request that no address had room for."""
     text = "Too many requests are being served at the moment. Please try again."
     return _told("503 Service Unavailable", "Busy", text, accept, [("Retry-After", str(retry_after_s))])
+
+
+def too_many(retry_after_s: int, accept: str = "") -> Page:
+    """For a request beyond an app's rates."""
+    text = "More requests have come than this app takes in a second. Please try again."
+    return _told("429 Too Many Requests", "Slow down", text, accept, [("Retry-After", str(retry_after_s))])
 
 
 def _told(

@@ -17,7 +17,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ProcessState:
-    """One look. directory: the working one, "" when it is gone; handlers: of the signals, as `getsignal` tells them."""
+    """One look. directory: the working one, "" when it is gone; handlers: of the signals, as `getsignal` tells them;
+    variables: `os.environ` itself, not what is in it.
+    """
 
     umask: int
     locale: str
@@ -25,6 +27,7 @@ class ProcessState:
     recursion_limit: int
     directory: str
     handlers: Mapping[int, Any]
+    variables: Any
 
 
 def look() -> ProcessState:
@@ -38,6 +41,7 @@ def look() -> ProcessState:
         sys.getrecursionlimit(),
         _directory(),
         {number: signal.getsignal(number) for number in signal.valid_signals()},
+        os.environ,
     )
 
 
@@ -52,6 +56,9 @@ def put_back(before: ProcessState) -> list[str]:
     """Makes the state what it was. Returns what was another, in words."""
     now = look()
     found = []
+    if now.variables is not before.variables:
+        os.environ = before.variables  # noqa: B003 - the object is meant
+        found.append("what os.environ is")
     if now.umask != before.umask:
         os.umask(before.umask)
         found.append(f"the umask ({now.umask:#05o} instead of {before.umask:#05o})")

@@ -10,6 +10,7 @@ cdef class RequestReader:
     cdef Py_ssize_t _searched
     cdef dict _template
     cdef readonly bint body_done
+    cdef readonly Py_ssize_t body_bytes
     cdef readonly bytes buffer
     cdef public object max_body_bytes
     cdef public Py_ssize_t max_head_bytes

@@ -22,7 +22,7 @@ class RequestReader:
     """Feed it bytes, ask it for the next request, then for that request's body.
 
     buffer: what has arrived and is not yet used; body_done: whether the body of the request last returned has been read
-    to its end.
+    to its end; body_bytes: how much of it was read, if it has one.
 
     max_head_bytes, max_target_bytes, max_headers, max_body_bytes: limits; beyond them HttpError 431, 414, 431, 413.
     template: what the fields of each request begin as, a copy each, so that they need not be copied into it later.
@@ -34,6 +34,7 @@ class RequestReader:
         "_empty_lines",
         "_searched",
         "_template",
+        "body_bytes",
         "body_done",
         "buffer",
         "max_body_bytes",
@@ -60,6 +61,7 @@ class RequestReader:
         self._empty_lines = 0
         self._decoder: Decoder | None = None
         self.body_done = True
+        self.body_bytes = 0
         self._broken: tuple[int, str] | None = None  # not the error: its traceback holds us, and a head
 
     def __repr__(self) -> str:
@@ -91,6 +93,7 @@ class RequestReader:
             self._broken = (error.status, error.reason)
             raise
         self.body_done = decoder.done
+        self.body_bytes += len(data)
         return data
 
     def next_request(self) -> Request | None:
@@ -146,6 +149,7 @@ class RequestReader:
         else:
             self._decoder = LengthDecoder(request.length)
         self.body_done = self._decoder.done
+        self.body_bytes = 0
         return request
 
     def _skip_empty_lines(self, buffer: bytes) -> bytes:

@@ -7,12 +7,14 @@ cdef int _DROPPED
 cdef int _LENGTH
 cdef int _DATE
 cdef int _SERVER
+cdef int _ID
 cdef int _USUAL
 
 cdef class ResponseHead:
     cdef readonly str _text
     cdef bint _has_date
     cdef bint _has_server
+    cdef bint _has_id
     cdef int _kind
     cdef readonly bint close
     cdef readonly tuple dropped

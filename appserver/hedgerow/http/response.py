@@ -30,7 +30,7 @@ class BodyFraming(enum.Enum):
 NONE, LENGTH, CHUNKED, CLOSE = BodyFraming  # a look-up in the enumeration costs more than all else around it
 
 # What is done with a field of the app's.
-_PLAIN, _DROPPED, _LENGTH, _DATE, _SERVER = range(5)
+_PLAIN, _DROPPED, _LENGTH, _DATE, _SERVER, _ID = range(6)
 
 # Hop-by-hop fields are ours to send (RFC 9110 section 7.6.1). X-Accel-* steers nginx and belongs to the worker; only
 # the wish not to be buffered is an app's.
@@ -49,7 +49,10 @@ _SPECIAL = {
     "date": _DATE,
     "server": _SERVER,
     "x-accel-buffering": _PLAIN,
+    "x-hedgerow-cause": _DROPPED,  # a pool's worker tells it the one that sends on
+    "x-request-id": _ID,
 }
+_OWN_ID = "X-Request-Id:"
 
 # Statuses whose answers have no body, or none to speak of; every other is usual.
 _USUAL, _NO_CONTENT, _RESET_CONTENT, _NOT_MODIFIED = 0, 204, 205, 304
@@ -118,14 +121,18 @@ class ResponseHead:
     connection ends behind it.
     """
 
-    __slots__ = ("_has_date", "_has_server", "_kind", "_text", "close", "dropped", "framing", "head", "length")
+    # fmt: off
+    __slots__ = (
+        "_has_date", "_has_id", "_has_server", "_kind", "_text", "close", "dropped", "framing", "head", "length",
+    )
+    # fmt: on
 
     def __init__(self, status: str, headers: Headers) -> None:
         kind, line = _STATUSES.get(status) or _learn_status(status)
         self._kind = kind
         self.length: int | None = None
         self.dropped: tuple[str, ...] = ()
-        self._has_date = self._has_server = False
+        self._has_date = self._has_server = self._has_id = False
         parts = [line]
         for name, text in headers:
             kind, line = _FIELDS.get(name) or _learn_field(name)
@@ -143,6 +150,7 @@ class ResponseHead:
                 parts.append(value)
                 self._has_date = self._has_date or kind == _DATE
                 self._has_server = self._has_server or kind == _SERVER
+                self._has_id = self._has_id or kind == _ID
         self._text = "".join(parts)
 
     def _take_length(self, value: str) -> None:
@@ -166,7 +174,7 @@ class ResponseHead:
 
         method, http11: of the request; keep_alive: whether a further one may follow; date: the value of a Date field;
         known_length: the body's length if the caller knows it and the app did not say; own_headers: lines of the
-        server's own, sent as they are.
+        server's own, sent as they are, but for an id of the request where the app has told one.
         """
         if self._kind != _USUAL or method == "HEAD":
             self.framing = NONE
@@ -191,7 +199,8 @@ class ResponseHead:
         elif not http11:
             connection = "\r\nConnection: keep-alive"
         if own_headers:
-            own = "\r\n" + "\r\n".join(own_headers)
+            lines = own_headers if not self._has_id else [one for one in own_headers if not one.startswith(_OWN_ID)]
+            own = "".join([f"\r\n{line}" for line in lines])
         self.head = f"{self._text}{dated}{served}{framed}{connection}{own}\r\n\r\n".encode("latin-1")
 
     def _settle_bodyless(self, known_length: int | None) -> None:

@@ -1,6 +1,6 @@
 """The server side of PEP 3333: call the app, and send what comes back, to the letter of the framing.
 
-One `Exchange` a request. What it must not know: sockets, greenlets and clocks. It knows the client by five verbs, of
+One `Exchange` a request. What it must not know: sockets, greenlets and clocks. It knows the client by its verbs, of
 which `send` waits where it has to and raises OSError when the client has gone.
 """
 
@@ -8,32 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from ..http.request import Request
 from ..http.response import CHUNKED, LAST_CHUNK, LENGTH, NONE, Headers, ResponseHead, chunk, early_hints, exact
+from .client import Client
 from .environ import Environ, FileWrapper
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 MAX_JOINED_BYTES = 8192  # a larger block is not copied behind its head; up to here the copy is the cheaper way
-
-
-class Client(Protocol):
-    """Who gets the answer."""
-
-    def send(self, data: bytes, interim: bool = False) -> None:
-        """Send all of data; interim: of a 1xx answer, behind which the answer itself is still to come."""
-
-    def send_both(self, head: bytes, body: bytes) -> None:
-        """The same of a head with the first of its body, without a copy of them."""
-
-    def may_keep(self) -> bool:
-        """Whether a further request may follow on the connection."""
-
-    def gone(self) -> bool:
-        """Whether the client has closed its end."""
 
 
 class AppError(Exception):
@@ -174,6 +159,18 @@ class Exchange:
         self._client.send(answer)
         self._switched = self.complete = True
         self.status = "101 Switching Protocols"
+
+    def take_socket(self) -> tuple[Any, bytes]:
+        """`hedgerow.take_socket`: the client's socket, for the protocol that it has asked for in Upgrade, and what it
+        has sent behind the request. The answer, a 101 first of all, is the caller's to write; what the app's call
+        returns or raises is nobody's then. The connection ends with the call.
+        """
+        if self.head is not None or self._over or self._switched:
+            raise AppError("the socket can be had once, while nothing is sent")
+        taken = self._client.hand_over()
+        self._switched = self.complete = True
+        self.status = "101 Switching Protocols"
+        return taken
 
     def add_own(self, lines: tuple[str, ...]) -> None:
         """Further lines of the server's own, while the answer has not begun."""

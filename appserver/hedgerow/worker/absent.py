@@ -37,7 +37,7 @@ class AbsentApp:
 
 class AbsentApps:
     """Those of a worker that serves `loaded`. state: where the ledger is; wanted: what arrives, or is left out here;
-    failed: what never lived.
+    failed: what never lived; apps: all that the ledger tells.
     """
 
     def __init__(self, state: Path, loaded: Iterable[HostedApp | ForwardedApp] = ()) -> None:
@@ -49,6 +49,7 @@ class AbsentApps:
         self._claims: dict[tuple[str, str], Claim] = {}  # by app and release, which never changes
         self.wanted: list[AbsentApp] = []
         self.failed: list[AbsentApp] = []
+        self.apps: Mapping[str, AppState] = {}
 
     def look(self) -> bool:
         """Whether the ledger has told something new since the last look."""
@@ -65,6 +66,7 @@ class AbsentApps:
         failed = [self._failed(name, app, known) for name, app in state.apps.items() if app.trouble and not app.release]
         self.wanted = [one for one in wanted if one is not None and one.mount not in self._mounts]
         self.failed = failed
+        self.apps = state.apps
         return True
 
     def _wanted(self, name: str, release: str, known: Mapping[tuple[str, str], Claim]) -> AbsentApp | None:

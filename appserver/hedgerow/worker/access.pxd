@@ -11,10 +11,12 @@ cdef class AccessLog:
     cdef readonly LogQueue log
     cdef public Py_ssize_t in_flight
     cdef readonly Py_ssize_t requests
+    cdef readonly Py_ssize_t rejections
     cdef object _streams
     cdef dict _begun
     cdef bint _enabled
 
+    @cython.locals(bytes_in=Py_ssize_t, complete=bint)
     cpdef served(self, Job job, Exchange exchange, double seconds)
 
 @cython.locals(request=Request, us=cython.longlong)

@@ -159,7 +159,7 @@ class Connection(Transfer):
             self.close(abort=True)
             return
         self.busy = False
-        self.answering = None
+        self.answering = self.job = None
         self._watch_end = None
         self.until = 0.0
         reader = self.reader
@@ -279,7 +279,7 @@ class Connection(Transfer):
             return
         self.closed = self._eof = True
         self.busy = False
-        self.answering = self._watch_end = None
+        self.answering = self.job = self._watch_end = None
         self._watcher.stop()
         self._watcher.close()
         self.reader.close()

@@ -18,7 +18,7 @@ from greenlet import getcurrent, greenlet
 
 from ..hosting.space import carried, current_app, inherited
 from .log import request_id
-from .runner import Runner
+from .runner import Runner, living
 
 _Greenlet = gevent.Greenlet
 _spawn_raw = gevent.spawn_raw
@@ -32,6 +32,14 @@ class CarryingGreenlet(_Greenlet):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if _is_of_an_app():
             self.gr_context = inherited()
+
+    def run(self) -> None:
+        """gevent's: from its start to its end."""
+        living[0] += 1
+        try:
+            super().run()
+        finally:
+            living[0] -= 1
 
 
 def _is_of_an_app() -> bool:

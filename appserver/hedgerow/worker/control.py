@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,15 +20,6 @@ from gevent.util import format_run_info
 
 if TYPE_CHECKING:
     from .worker import Worker
-
-
-def memory_bytes() -> int:
-    """The resident memory of this process; 0 where the kernel does not tell."""
-    try:
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 # The published types say that it returns nothing.

@@ -14,8 +14,8 @@ from greenlet import getcurrent
 
 from ..errors import RefusedError
 from ..hosting import pages
-from .answer import SWITCHING
-from .job import Job
+from ..http.answer import SWITCHING
+from .job import REFUSED, Job
 from .members import Pool
 from .passage import Passage, exchange_of
 from .refusal import refuse
@@ -65,7 +65,9 @@ class Forward:
     def _answer(self, passage: Passage, start_response: StartResponse) -> Iterable[bytes]:
         answer = passage.begin()
         if answer.refused and self._ours:
-            raise RefusedError(answer.cause)
+            raise RefusedError(answer.cause or "full", answer.retry_after_s)
+        if answer.cause and self._ours:
+            passage.job.cause, passage.job.refused = answer.cause, REFUSED
         if answer.status == SWITCHING:
             passage.switch()
             return ()

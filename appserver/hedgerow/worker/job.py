@@ -5,29 +5,42 @@ from __future__ import annotations
 import contextvars
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..hosting.counts import Counts
 from ..hosting.failure import Failure
 from ..hosting.gate import Gate
+from ..hosting.rates import Rates
 from ..http.request import Request
 from ..pep3333.bridge import Application
 from .connection import Connection
+from .deadlines import Deadlines
 from .threads import Pool
+from .waiting import Waiting
+
+if TYPE_CHECKING:
+    from .canary import Side, Split
+    from .runner import Runner
 
 _numbers = itertools.count(1)
+
+# What became of a request that did not enter its app.
+ENTERED, REFUSED, MOVED = 0, 1, 2
 
 
 class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
     of fields that are dropped; tell: what of its failures its clients are shown, if anything; forwarded: the app runs
-    in a pool; threads: that its calls run in; without them they run in greenlets.
+    in a pool; threads: that its calls run in; else in greenlets; rates, deadlines, counts: of its requests; canary:
+    some of them are for another release.
     """
 
     # fmt: off
     __slots__ = (
-        "application", "context", "early_hints", "forwarded", "free", "gate", "name", "server_timing", "tell",
-        "threads", "warned",
+        "application", "canary", "context", "counts", "deadlines", "early_hints", "forwarded", "free", "gate", "name",
+        "rates",
+        "server_timing", "tell", "threads", "warned",
     )
     # fmt: on
 
@@ -43,6 +56,9 @@ class Target:
         tell: Callable[[BaseException], Failure] | None = None,
         forwarded: bool = False,
         threads: Pool | None = None,
+        rates: Rates | None = None,
+        deadlines: Deadlines | None = None,
+        counts: Counts | None = None,
     ) -> None:
         self.name = name
         self.application = application
@@ -54,19 +70,29 @@ class Target:
         self.tell = tell
         self.forwarded = forwarded
         self.threads = threads
+        self.rates = rates
+        self.deadlines = deadlines
+        self.counts = Counts() if counts is None else counts
         self.warned = False
+        self.canary: Split | None = None
 
 
 class Job:
     """One request on its way to one target. number: which of the process; own_headers: sent whatever the app says;
     cause: why it was refused; movable: a refusal may be sent elsewhere; peer: who has connected, to us or to the worker
-    that sends this on; mount: the raw path's part that names the app, if it is sent on.
+    that sends this on; mount: the raw path's part that names the app, if it is sent on; waiting: at its app's gate;
+    counts: of its app, if one is known; refused: whether it was, and to whom that is told.
+
+    For its deadline: runner: who serves it; since: when it entered the app, or was last seen to go on; seen_bytes: how
+    much of its answer was sent then; ended: how many times its time was over; thread: the app's that it runs in; side:
+    where it is counted, while there is a canary.
     """
 
     # fmt: off
     __slots__ = (
-        "cause", "connection", "mount", "movable", "number", "own_headers", "path_info", "peer", "query", "request",
-        "request_id", "script_name", "target",
+        "cause", "connection", "counts", "ended", "mount", "movable", "number", "own_headers", "path_info", "peer",
+        "query", "refused", "request", "request_id", "runner", "script_name", "seen_bytes", "side", "since", "target",
+        "thread", "waiting",
     )
     # fmt: on
 
@@ -77,6 +103,8 @@ class Job:
         self.connection = connection
         self.request = request
         self.target = target
+        self.counts = target.counts
+        self.refused = ENTERED
         self.script_name = ""
         self.path_info = path_info
         self.query = query
@@ -86,3 +114,10 @@ class Job:
         self.movable = False
         self.peer = connection.peer
         self.mount = ""
+        self.waiting: Waiting | None = None
+        self.runner: Runner | None = None
+        self.since = 0.0
+        self.seen_bytes = 0
+        self.ended = 0
+        self.thread = 0
+        self.side: Side | None = None

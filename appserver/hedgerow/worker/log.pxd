@@ -1,5 +1,5 @@
 cdef class LogQueue:
-    cdef readonly Py_ssize_t dropped
+    cdef public Py_ssize_t dropped
     cdef int _fd
     cdef Py_ssize_t _limit
     cdef object _lines

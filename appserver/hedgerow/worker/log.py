@@ -78,9 +78,10 @@ class LogQueue:
             with contextlib.suppress(RuntimeError):  # a native thread has woken it at the same moment
                 self._wake.release()
 
-    def tell(self, level: str, message: str, error: BaseException | None = None) -> None:
+    def tell(self, level: str, message: str, error: BaseException | None = None, **more: object) -> None:
         """A line of the engine's own: not through `logging`, which apps configure as they like."""
-        more = {"traceback": _told(error)} if error is not None else {}
+        if error is not None:
+            more["traceback"] = _told(error)
         self.put(render("worker", level, message, **more))
 
     def flush(self, timeout_s: float) -> None:

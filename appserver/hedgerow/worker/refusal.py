@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import RefusedError
 from ..hosting import pages
 from ..hosting.pages import Page
-from .job import Job
+from .job import MOVED, REFUSED, Job
 
 # nginx sends a request that was answered with this to the other addresses, and a worker that sent it on to us refuses
 # it in its turn; it is in no app's power to send it.
@@ -18,6 +18,7 @@ ARRIVAL_S = 0.5
 def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
     """The page, and after how many seconds; further own lines are put into the job."""
     job.cause = refusal.cause
+    job.refused = MOVED if job.movable else REFUSED
     if not job.movable:
         return pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")), 0.0
     # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
@@ -28,6 +29,7 @@ def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
 
 def refuse_behind(job: Job, refusal: RefusedError) -> Page:
     """The page for a worker that has sent the request on to us, and knows where else it may go."""
-    job.cause = refusal.cause
-    job.own_headers += (SEND_ELSEWHERE, f"X-Hedgerow-Cause: {refusal.cause}")
+    job.cause, job.refused = refusal.cause, MOVED
+    told = f"X-Hedgerow-Cause: {refusal.cause}", f"X-Hedgerow-Retry: {refusal.retry_after_s}"
+    job.own_headers += (SEND_ELSEWHERE, *told)
     return "503 Service Unavailable", [], b""

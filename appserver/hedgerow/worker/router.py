@@ -5,32 +5,41 @@ of a pool, whose requests come from workers that have decided app and mount; the
 from __future__ import annotations
 
 import contextvars
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
 
 from ..config import Settings
+from ..control.entries import AppState
 from ..errors import RefusedError
 from ..hosting import failure, pages
 from ..hosting.app import HostedApp
+from ..hosting.counts import Counts
 from ..hosting.failure import Failure
 from ..hosting.forwarded import ForwardedApp
 from ..hosting.gate import Gate
 from ..hosting.host import Host
+from ..hosting.manifest import Limits
 from ..hosting.mounts import Mounted, Mounts, Redirect, Route, split
 from ..hosting.pages import Page
+from ..hosting.rates import Rates
 from ..http.request import Request
 from ..pep3333.bridge import Application
 from . import threads
 from .absent import AbsentApp, AbsentApps
+from .canary import splits
 from .connection import Connection
+from .deadlines import deadlines_of
 from .forward import Forward, forwarded_name
 from .fronted import Fronted
-from .job import Job, Target
+from .job import REFUSED, Job, Target
 from .log import quote
 from .members import Pool
 from .refusal import refuse, refuse_behind
 from .runner import page_application
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .server import Server
@@ -45,6 +54,7 @@ class Router:
 
     def __init__(self, host: Host, settings: Settings, ledger: Path | None = None, behind: bool = False) -> None:
         self._host = host
+        self._settings = settings
         self._mounts = host.mounts
         self._trust_front = settings.trust_front
         self._absent = AbsentApps(ledger, host.apps.values()) if ledger is not None else None
@@ -54,9 +64,11 @@ class Router:
         self._is_behind = behind
         self._behind = {forwarded_name(app.name): app for app in host.apps.values()}
         self._pages = Target("null", _no_application, contextvars.Context(), Gate(UNLIMITED))
+        self._counts: dict[str, Counts] = {"": self._pages.counts}
         self._targets: dict[Mounted, Target] = {
             app: self._target(app) for app in host.apps.values() if app.error is None
         }
+        self.splits = splits(host, self._targets, self._target)
 
     def look(self) -> bool:
         """Mount what the ledger tells of apps that are not loaded here. Whether it has changed."""
@@ -65,12 +77,34 @@ class Router:
             return False
         self._mounts = Mounts([*self._host.apps.values(), *absent.wanted], self._host.apps)
         self._failed = Mounts(absent.failed)
+        for name, clients in self.splits.items():
+            clients.follow(absent.apps.get(name, AppState()))
         return True
 
     def route(self, raw_path: str, host: str) -> Route | None:
         """Which app a path is of, after a look at the ledger; one that never lived takes none from one that does."""
         self.look()
         return self._mounts.route(raw_path, host) or self._failed.route(raw_path, host)
+
+    def counts_of(self, name: str) -> Counts:
+        """Those of an app, also of one that is not loaded here; '' for what is no app's."""
+        found = self._counts.get(name)
+        if found is None:
+            found = self._counts[name] = Counts()
+        return found
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """All that is not 0, by app, as JSON."""
+        return {name: told for name, counts in self._counts.items() if (told := counts.told())}
+
+    def gates(self) -> dict[str, tuple[int, int]]:
+        """How many of each app run and wait here, where it is any; of an app that is sent on its pool tells."""
+        gates = {
+            app.name: target.gate
+            for app, target in self._targets.items()
+            if not (isinstance(app, ForwardedApp) and app.ours)
+        }
+        return {name: (gate.running, len(gate.waiting)) for name, gate in gates.items() if gate.running}
 
     def __call__(self, server: Server, connection: Connection, request: Request) -> Job:
         fields = request.fields
@@ -127,16 +161,42 @@ class Router:
     def _enter(self, job: Job, route: Route) -> None:
         fields = job.request.fields
         target = self._targets.get(route.app)
+        clients = self.splits.get(route.app.name) if target is None else target.canary
+        side = None
+        if clients is not None:
+            side, target = (clients.new, clients.target) if clients.is_new(job) else (clients.old, target)
         if target is None:
+            job.side = side
+            job.counts = self.counts_of(route.app.name)
             self._answer_for(job, cast("Listed", route.app), fields.get("HTTP_ACCEPT", ""))
-        elif target.gate.enter():
-            job.target = target
+            return
+        job.counts = target.counts
+        if self._may_enter(job, target):
+            job.target, job.side = target, side
             fields["hedgerow.app"] = route.app.name
             if target.forwarded:
                 job.mount = job.path_info[: len(job.path_info) - len(route.path_info_raw)]
             job.script_name, job.path_info = route.script_name, route.path_info
-        else:
-            self._refuse(job, RefusedError("full"))
+
+    def _may_enter(self, job: Job, target: Target) -> bool:
+        """Whether it enters the app, now or when it has waited; else it has its answer."""
+        if target.rates is not None:
+            after_s = target.rates.take(self._client(job), monotonic())
+            if after_s:
+                page = pages.too_many(math.ceil(after_s), job.request.fields.get("HTTP_ACCEPT", ""))
+                self._show_instead(job, "rate", page)
+                return False
+        if not target.gate.enter():
+            try:
+                job.waiting = Waiting(target.gate, self._refuse)
+            except RefusedError as refusal:
+                self._refuse(job, refusal)
+                return False
+        return True
+
+    def _client(self, job: Job) -> str:
+        told: str = job.request.fields.get("HTTP_X_FORWARDED_FOR", "") if self._trust_front else ""
+        return told or job.peer[0]
 
     def _listed(self) -> list[Listed]:
         failed = {app.name: app for app in self._absent.failed} if self._absent is not None else {}
@@ -150,7 +210,7 @@ class Router:
         shown = None
         if self._show_errors and isinstance(app, HostedApp):
             shown = failure.as_edited(app.error, app.folder, self._edited(app))
-        self._show(job, pages.app_down(app.name, accept, shown))
+        self._show_instead(job, "down", pages.app_down(app.name, accept, shown))
 
     def _edited(self, app: HostedApp) -> Path:
         """The folder that the app's author edits: a release is a copy of it, `module:callable` is not copied."""
@@ -173,16 +233,34 @@ class Router:
             page, after_s = refuse(job, refusal)
             self._show(job, page, after_s)
 
+    def _show_instead(self, job: Job, cause: str, page: Page) -> None:
+        """A page in the app's name, that is no other address's business."""
+        job.cause, job.refused = cause, REFUSED
+        if self._is_behind:
+            job.own_headers += (f"X-Hedgerow-Cause: {cause}",)
+        self._show(job, page)
+
     def _show(self, job: Job, page: Page, after_s: float = 0.0) -> None:
         shared = self._pages
         shared.gate.enter()
-        job.target = Target(shared.name, page_application(page, after_s), shared.context, shared.gate, shared.free)
+        application = page_application(page, after_s)
+        job.target = Target(shared.name, application, shared.context, shared.gate, shared.free, counts=shared.counts)
 
     def _target(self, app: HostedApp | ForwardedApp) -> Target:
         if isinstance(app, ForwardedApp):
             forward = Forward(app.name, Pool(app.sockets, linked=not app.ours), self._trust_front, app.ours)
-            return Target(quote(app.name), forward, contextvars.Context(), app.gate, early_hints=False, forwarded=True)
+            return Target(
+                quote(app.name),
+                forward,
+                contextvars.Context(),
+                app.gate,
+                early_hints=False,
+                forwarded=True,
+                counts=self.counts_of(app.name),
+            )
         application: Application = app.application  # type: ignore[assignment]
+        if app.threads == 1:
+            application = threads.OneAtATime(application)
         if self._trust_front:
             application = Fronted(application)
         timed = app.manifest.server_timing
@@ -198,7 +276,22 @@ class Router:
             early_hints=hints,
             tell=tell,
             threads=threads.Pool(app.name, app.threads) if app.threads else None,
+            rates=_rates(app.manifest.limits),
+            deadlines=deadlines_of(app.manifest.limits, self._settings),
+            counts=self.counts_of(app.name),
         )
+
+    @property
+    def period_s(self) -> float:
+        """How often requests have to be looked at, so that none is ended late."""
+        targets = self._targets.values()
+        return min((each.deadlines.period_s for each in targets if each.deadlines is not None), default=1.0)
+
+
+def _rates(limits: Limits) -> Rates | None:
+    if not limits.rate and not limits.client_rate:
+        return None
+    return Rates(limits.rate, limits.client_rate, monotonic())
 
 
 def _redirect_page(redirect: Redirect) -> Page:

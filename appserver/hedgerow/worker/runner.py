@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import threading
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
@@ -17,8 +18,8 @@ from typing import Any
 import gevent
 from greenlet import greenlet
 
-from ..errors import HttpError
-from ..hosting import missed, pages
+from ..errors import DeadlineError, HttpError
+from ..hosting import memory, missed, pages
 from ..hosting.pages import Page
 from ..http.request import LENGTH, NONE, Request
 from ..pep3333.bridge import Application, Exchange
@@ -32,6 +33,7 @@ from .log import request_id
 from .threads import Crossing
 from .transfer import BrokenOff, ClientGone
 
+living = [0]  # how many greenlets there are that serve requests or are parked; and those of apps (context.py)
 MAX_FREE = 256  # parked greenlets of one app; each holds a small stack
 
 _NO_BODY = b""
@@ -51,9 +53,11 @@ class Runner(greenlet):
     def run(self, job: Any) -> None:
         """Serve until the free list is long enough without us."""
         switch, access = self._hub.switch, self._access
+        living[0] += 1
         while True:
             self.job = job
             if not take_turn(self, job, access):
+                living[0] -= 1
                 return
             self.job = job = None
             while type(job) is not Job:
@@ -64,17 +68,25 @@ class Runner(greenlet):
                     pass
 
 
+def count_living() -> int:
+    """Those, and threads of apps. A greenlet that has asked for its thread (logging does) has a dummy: itself."""
+    own = [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
+    return living[0] + len(own) - 1
+
+
 def take_turn(runner: Runner, job: Job, access: AccessLog) -> bool:
     """Serve a job in a context of its own. True: the runner is in the free list, and has to park."""
     runner.gr_context = job.target.context.copy()
+    free = job.target.free  # before it is served: one that is refused later becomes one of the pages'
     try:
         _serve(job, access)
+    except ClientGone:  # before anything was asked
+        job.connection.close(abort=True)
     except BaseException as error:  # of ours, or a time-out that the app left behind; only this connection ends
         job.connection.close(abort=True)
         access.log.tell("error", f"a request ended in {type(error).__name__}", error)
     finally:
         access.in_flight -= 1
-    free = job.target.free
     if len(free) >= MAX_FREE:
         return False
     free.append(runner)
@@ -82,36 +94,61 @@ def take_turn(runner: Runner, job: Job, access: AccessLog) -> bool:
 
 
 def _serve(job: Job, access: AccessLog) -> None:
+    if job.waiting is not None:
+        job.waiting.wait(job)
     connection, request, target = job.connection, job.request, job.target
-    started = monotonic()
+    started = job.since = monotonic()
     request_id.set(job.request_id)
     timing = partial(_timing_line, started) if target.server_timing else None
     crossing = None if target.threads is None else Crossing(target.threads, connection)
-    client = connection if crossing is None else crossing
+    thread, client = crossing, connection if crossing is None else crossing
     exchange = Exchange(request, client, http_date(), job.own_headers, timing, target.early_hints)
     connection.answering = exchange
     body = _body(connection, request, client)
     environ = build(request, job.script_name, job.path_info, job.query, job.peer)
     environ["hedgerow.request_id"] = job.request_id
     environ["wsgi.input"] = body
+    if "HTTP_UPGRADE" in environ and request.framing is NONE:
+        environ["hedgerow.take_socket"] = exchange.take_socket
     try:
         if crossing is None:
             call_app(job, access, exchange, environ)
         else:
-            crossing.run(call_app, job, access, exchange, environ)
+            crossing.run(_call_app_in_thread, job, access, exchange, environ)
+    except DeadlineError as error:  # of a thread, which goes on with the exchange that it has
+        own = _without_thread(job, access, exchange, error)
+        if own is not exchange:
+            exchange = connection.answering = own
+            crossing = None  # what the thread has not sent is not missing in this answer
     finally:
-        target.gate.leave()
+        if thread is None:
+            target.gate.leave()
+        else:
+            thread.leave(target.gate)
         if type(body) is BodyInput:
             body.end()
         del environ
     complete = exchange.complete
     if crossing is not None and crossing.broken:
         complete = False
-        job.cause = "aborted"
+        job.cause = job.cause or "aborted"
     if exchange.head is not None and exchange.head.dropped and not target.warned:
         _warn(target, access, exchange.head.dropped)
     access.served(job, exchange, monotonic() - started)
     connection.finished(complete, not exchange.close)
+
+
+def _without_thread(job: Job, access: AccessLog, exchange: Exchange, error: DeadlineError) -> Exchange:
+    if exchange.head is not None:
+        return exchange
+    own = Exchange(job.request, job.connection, http_date(), job.own_headers)
+    _fail(job, access, own, error)
+    return own
+
+
+def _call_app_in_thread(job: Job, access: AccessLog, exchange: Exchange, environ: dict[str, Any]) -> None:
+    job.thread = threading.get_ident()
+    call_app(job, access, exchange, environ)
 
 
 def call_app(job: Job, access: AccessLog, exchange: Exchange, environ: dict[str, Any]) -> None:
@@ -121,7 +158,10 @@ def call_app(job: Job, access: AccessLog, exchange: Exchange, environ: dict[str,
     except (ClientGone, BrokenOff):
         pass
     except BaseException as error:
-        _fail(job, access, exchange, error)
+        # Of a socket that the app has taken this is the usual end, and its way out past all middleware.
+        if not (exchange.complete and isinstance(error, (OSError, StopIteration)) and exchange.head is None):
+            with memory.Room(error):
+                _fail(job, access, exchange, error)
 
 
 def _warn(target: Target, access: AccessLog, dropped: tuple[str, ...]) -> None:
@@ -135,14 +175,17 @@ def _warn(target: Target, access: AccessLog, dropped: tuple[str, ...]) -> None:
 def _fail(job: Job, access: AccessLog, exchange: Exchange, error: BaseException) -> None:
     """The app raised: SystemExit or anything. The client gets a 500 if nothing was sent yet, and we go on."""
     request = job.request
+    accept = request.fields.get("HTTP_ACCEPT", "")
     if isinstance(error, HttpError):
         page = error_page(error)
+    elif isinstance(error, DeadlineError):  # which has been told of
+        page = pages.late(job.request_id, accept)
     else:
         access.log.tell("error", f"{request.method} {request.target} raised {type(error).__name__}", error)
         missed.notice(error)
         shown = job.target.tell(error) if job.target.tell is not None else None
-        page = pages.failed(job.request_id, request.fields.get("HTTP_ACCEPT", ""), shown)
-    if exchange.head is None:
+        page = pages.failed(job.request_id, accept, shown)
+    if exchange.head is None and not exchange.complete:  # else the connection speaks another protocol
         with contextlib.suppress(OSError):
             exchange.answer(*page)
 

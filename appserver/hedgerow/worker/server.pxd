@@ -11,11 +11,12 @@ cdef class Server:
     cdef readonly object settings
     cdef readonly bint behind
     cdef public bint draining
-    cdef readonly AccessLog access
+    cdef public AccessLog access
     cdef readonly set connections
     cdef object _router
     cdef object _acceptor
     cdef object _sweeper
+    cdef readonly object lag
     cdef str _id_prefix
     cdef unsigned long long _last_id
 

@@ -16,10 +16,12 @@ from gevent import get_hub
 from ..config import Settings
 from ..http.request import Request
 from ..pep3333.environ import Environ
+from . import deadlines
 from .acceptor import Acceptor
 from .access import AccessLog
 from .connection import Connection
 from .job import Job
+from .lag import Lag
 from .log import LogQueue
 from .runner import Runner
 from .streams import Streams
@@ -30,7 +32,7 @@ MIN_SWEEP_S = 0.05
 
 class Server:
     """See the module's docstring. listener: a bound, listening, non-blocking socket that outlives us; behind: the
-    clients are other workers of ours.
+    clients are other workers of ours; period_s: how often requests have to be looked at, at least.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Server:
         streams: Streams,
         access_log: bool,
         behind: bool = False,
+        period_s: float = MAX_SWEEP_S,
     ) -> None:
         self.hub = get_hub()
         self.log = log
@@ -55,8 +58,9 @@ class Server:
         self.connections: set[Connection] = set()
         self._router = router
         self._acceptor = Acceptor(listener, self.hub, log, self._admit)
-        period_s = _sweep_period_s(settings)
+        period_s = max(MIN_SWEEP_S, min(period_s, _sweep_period_s(settings)))
         self._sweeper = self.hub.loop.timer(period_s, period_s)
+        self.lag = Lag(period_s)
         self._id_prefix = os.urandom(8).hex()
         self._last_id = 0
         os.register_at_fork(after_in_child=self._drop_in_child)
@@ -111,6 +115,7 @@ class Server:
         self.access.in_flight += 1
         free = job.target.free
         runner = free.pop() if free else Runner(self.hub, self.access)
+        job.runner, connection.job = runner, job
         runner.switch(job)
 
     def new_request_id(self) -> str:
@@ -141,9 +146,12 @@ class Server:
 
     def _sweep(self) -> None:
         """Time-outs, once a second for all: a timer a request would cost more than the request's parser."""
+        self.lag.turn()
         now = self.hub.loop.now()
         for connection in [connection for connection in self.connections if connection.until <= now]:
             connection.review(now)
+        for job in [connection.job for connection in self.connections if connection.job is not None]:
+            deadlines.review(job)
 
 
 def _sweep_period_s(settings: Settings) -> float:

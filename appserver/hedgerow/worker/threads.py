@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
@@ -26,6 +26,8 @@ from gevent import get_hub
 from gevent.hub import spawn_raw
 from greenlet import getcurrent, greenlet
 
+from ..hosting.gate import Gate
+from ..pep3333.bridge import Application
 from .connection import Connection
 from .transfer import ClientGone
 
@@ -34,6 +36,19 @@ _BLOCK_COST = 256  # a waiting block's, beside its bytes
 
 _OVER = "the request is over"
 _GONE = "the client has gone"
+
+
+class OneAtATime:
+    """Wraps an application whose pool has one thread, and tells it that nobody else calls it meanwhile: some refuse to
+    run otherwise.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.multithread"] = False
+        return self._application(environ, start_response)
 
 
 class Pool:
@@ -120,14 +135,14 @@ class Reply:
 
 
 class Crossing:
-    """One request whose app is called in a thread; the client there (`pep3333.bridge.Client`).
+    """One request whose app is called in a thread; the client there (`pep3333.client.Client`).
 
     broken: a send has failed, so that what the exchange takes for sent is not.
     """
 
     __slots__ = (
-        "_agent", "_connection", "_ended", "_error", "_given", "_idle", "_over", "_pool", "_taken", "_task", "_wanted",
-        "broken",
+        "_agent", "_connection", "_ended", "_error", "_gate", "_given", "_idle", "_over", "_pool", "_taken", "_task",
+        "_wanted", "broken",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, connection: Connection) -> None:
@@ -141,6 +156,7 @@ class Crossing:
         self._ended = False  # the thread has done its work, and wants no more
         self._over = False  # the agent looks no more
         self._error: BaseException | None = None  # of the task
+        self._gate: Gate | None = None  # that the thread has still a place of
         self._given = self._taken = 0  # bytes to be sent: written by the thread, and by the hub
 
     # In the hub.
@@ -149,20 +165,37 @@ class Crossing:
         """Have a thread call task(*arguments), in a copy of this context, and do meanwhile what it wants done."""
         self._agent = getcurrent()
         self._task = partial(copy_context().run, task, *arguments)
-        self._pool.submit(self)
+        try:
+            self._pool.submit(self)
+        except RuntimeError:
+            self._ended = True  # no thread has begun
+            raise
         try:
             self._act()
         finally:
             self._over = True
-            while self._wanted:  # of a thread that the app has left
-                _, reply, _ = self._wanted.popleft()
+            self._agent = None  # it serves another by the time the bell rings again
+            self._task = None  # no thread was free for it in time: now it is not to be done any more
+            while self._wanted:  # of a thread that the app has left, or that has gone on beyond its deadline
+                act, reply, _ = self._wanted.popleft()
+                if act == self._send:
+                    self.broken = True
                 if reply is not None:
                     reply.give(None, ClientGone(_OVER))
         if self._error is not None:
             raise self._error
 
+    def leave(self, gate: Gate) -> None:
+        """Behind `run`: let another in, as soon as the thread has done, which may go on beyond the request."""
+        ended = self._ended  # once: the thread may end this moment, and then rings
+        self._gate = None if ended else gate
+        if ended:
+            gate.leave()
+
     def wake(self) -> None:
         """The bell: go on, unless the agent waits for the client, and will look by itself."""
+        if self._gate is not None:
+            self.leave(self._gate)
         if self._idle and self._agent is not None:
             self._idle = False
             self._agent.switch()
@@ -198,6 +231,12 @@ class Crossing:
         try:
             reply.give(self._connection.read_more(), None)
         except BaseException as error:
+            reply.give(None, error)
+
+    def _take_over(self, reply: Reply) -> None:
+        try:
+            reply.give(self._connection.hand_over(), None)
+        except ClientGone as error:
             reply.give(None, error)
 
     # In the thread.
@@ -240,6 +279,13 @@ class Crossing:
         self._want(self._read, reply, ())
         data: bytes = reply.wait()
         return data
+
+    def hand_over(self) -> tuple[Any, bytes]:
+        """See Client."""
+        reply = Reply()
+        self._want(self._take_over, reply, ())
+        taken: tuple[Any, bytes] = reply.wait()
+        return taken
 
     def _leave(self, size: int, verb: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """Have it sent: by and by, or at once where much is waiting already."""

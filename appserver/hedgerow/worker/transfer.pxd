@@ -21,12 +21,14 @@ cdef class Transfer:
     cdef double _write_until
     cdef object _writing
     cdef public object answering
+    cdef public object job
     cdef readonly bint closed
     cdef readonly tuple peer
     cdef readonly RequestReader reader
     cdef readonly object server
     cdef public double until
 
+    cpdef bint waits(self) except? -1
     cpdef watch_end(self, callback)
     cpdef send(self, bytes data, bint interim=*)
     cdef _resume(self)
@@ -38,6 +40,7 @@ cdef class Transfer:
     cdef _send(self, bytes data, bytes more)
     cdef _send_rest(self, data)
     cpdef receive(self, double idle_s)
+    cpdef hand_over(self)
     cpdef end_sending(self)
     cdef _wait_to_read(self, double until)
     cdef _body_error(self, int status, str reason)

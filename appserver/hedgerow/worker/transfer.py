@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import os
 import time
 from collections.abc import Callable
-from socket import SHUT_WR
+from socket import SHUT_WR, socket
 from typing import TYPE_CHECKING
 
 import gevent
@@ -22,6 +23,7 @@ from ..pep3333.bridge import Exchange
 from .peer import has_gone
 
 if TYPE_CHECKING:
+    from .job import Job
     from .server import Server
 
 TURN_S = 0.01  # an app that computes between its blocks gives the others a turn this often
@@ -61,7 +63,7 @@ class Transfer:
     __slots__ = (
         "_begun", "_body_until", "_eof", "_expects", "_hub", "_keep", "_paused", "_read_until", "_reading", "_sock",
         "_torn", "_unread", "_watch_end", "_watcher", "_write_until", "_writing",
-        "answering", "closed", "peer", "reader", "server", "until",
+        "answering", "closed", "job", "peer", "reader", "server", "until",
     )
     # fmt: on
 
@@ -78,6 +80,7 @@ class Transfer:
         )
         self.closed = False
         self.answering: Exchange | None = None  # what is being sent
+        self.job: Job | None = None  # what is being served
         self.until = 0.0
         self._sock = sock
         self._hub = server.hub
@@ -136,6 +139,10 @@ class Transfer:
     def gone(self) -> bool:
         """Whether the client has closed its end; asked by apps that would rather not work in vain."""
         return self.closed or self._torn or has_gone(self._sock, self.server.behind)
+
+    def waits(self) -> bool:
+        """Whether the app waits for its client just now: for more of the body, or until it takes what is sent."""
+        return self._reading is not None or self._writing is not None
 
     def watch_end(self, callback: Callable[[], object]) -> None:
         """During this request: callback is called in the hub when the client has closed its side."""
@@ -242,6 +249,15 @@ class Transfer:
             if self.closed:
                 raise ClientGone("the connection is closed")
             self._wait_to_read(time.time() + idle_s)
+
+    def hand_over(self) -> tuple[socket, bytes]:
+        """A socket of its own for who speaks another protocol with the client from now on, and what has come behind
+        the request. Nothing is read here any more before the request is over; then the connection ends.
+        """
+        if self.closed or self._torn:
+            raise ClientGone("the connection is closed")
+        self._watcher.stop()
+        return socket(fileno=os.dup(self._sock.fileno())), self.reader.take()
 
     def end_sending(self) -> None:
         """Close our half of a connection that was switched."""

@@ -21,8 +21,10 @@ import gevent
 from gevent.event import Event
 
 from ..config import Settings
-from ..control.plan import slot_socket
-from ..hosting import audit
+from ..control.plan import beat_file, final_counts, slot_socket, write_json
+from ..control.wear import INTERRUPTED, Wear, resident_bytes
+from ..hosting import audit, outbound
+from ..hosting.counts import BOUNDS_S
 from ..hosting.findings import BLOCKING, Finding
 from ..hosting.gate import Gate
 from ..hosting.host import Host
@@ -32,10 +34,13 @@ from ..pep3333.environ import base_environ
 from . import children
 from .acceptor import BACKLOG
 from .connection import Connection
-from .control import ControlApplication, memory_bytes
+from .control import ControlApplication
+from .descriptors import descriptors, most
+from .hub_watch import HubWatch
 from .job import Job, Target
 from .log import LogQueue
 from .router import UNLIMITED, Router
+from .runner import count_living
 from .server import Server, environ_extra
 from .streams import Streams
 
@@ -70,10 +75,19 @@ def raise_descriptor_limit() -> None:
 
 
 class Worker:
-    """See the module's docstring. address and slot: who we are; generation: of the plan's entry that we run."""
+    """See the module's docstring. address and slot: who we are; generation: of the plan's entry that we run; limit_mb:
+    of memory, None for any.
+    """
 
     def __init__(
-        self, settings: Settings, address: str, slot: str, generation: int, log: LogQueue, streams: Streams
+        self,
+        settings: Settings,
+        address: str,
+        slot: str,
+        generation: int,
+        log: LogQueue,
+        streams: Streams,
+        limit_mb: int | None = None,
     ) -> None:
         self.state = "loading"
         self._settings = settings
@@ -82,34 +96,53 @@ class Worker:
         self._generation = generation
         self._log = log
         self._streams = streams
-        self._started = time.monotonic()
+        self._started = self._ready = time.monotonic()
+        self._wear = Wear(settings, limit_mb)
+        self._worn = ""
+        self._id = f"{os.getpid()}-{time.time_ns()}"  # as no other process is called, nor will be
+        self._deployed = False
         self._done = Event()
         self._end = float("inf")  # of what is still served, when we go
+        self._hub_watch = HubWatch(self._log, settings.hub_limit_s)
         self._host: Host | None = None
+        self._router: Router | None = None
         self._server: Server | None = None
         self._control: Server | None = None
 
-    def run(self, listener: _socket.socket, host: Host, ledger: Path | None = None, behind: bool = False) -> None:
+    def run(
+        self,
+        listener: _socket.socket,
+        host: Host,
+        ledger: Path | None = None,
+        behind: bool = False,
+        alone: bool = False,
+    ) -> None:
         """Serve host on listener until drained. Returns when nothing is left to serve. ledger: the state whose ledger
-        tells of further apps; behind: the clients are other workers of ours, which write the access log.
+        tells of further apps; behind: the clients are other workers of ours, which write the access log; alone: its app
+        has the process, its signals and timers included, for itself.
         """
         self._host = host
         settings = self._settings
         name, port = _name_of(listener)
         environ = base_environ(name, port, self._streams.errors, environ_extra(settings, self._address, self._slot))
-        router = Router(host, settings, ledger, behind)
+        router = self._router = Router(host, settings, ledger, behind)
         router.look()
+        self._deployed = ledger is not None or behind
         access_log = settings.access_log and not behind
-        self._server = Server(listener, environ, router, settings, self._log, self._streams, access_log, behind)
+        self._server = Server(
+            listener, environ, router, settings, self._log, self._streams, access_log, behind, router.period_s
+        )
         gc.collect()
         gc.freeze()  # what is loaded stays; the collector need not look at it again
         listener.listen(BACKLOG)  # brings a listener back that a leaving worker has shut down
-        self.state = "ready"
+        self.state, self._ready = "ready", time.monotonic()
         self._server.start_accepting()
         self._control = self._open_control()
         for number in children.SIGNALS:
             gevent.signal_handler(number, self.leave)
         children.install()
+        if not alone and settings.hub_limit_s:
+            self._hub_watch.start(beat_file(settings.run, self._address, self._slot), router.counts_of)
         if ledger is not None:
             gevent.spawn(self._look_around, router)
         self._log.tell("info", f"ready: {self}")
@@ -139,6 +172,8 @@ class Worker:
     def status(self) -> dict[str, Any]:
         """The facts for `hedgerow status`."""
         server, host = self._server, self._host
+        memory_bytes = resident_bytes()
+        self._look(memory_bytes)
         return {
             "address": self._address,
             "slot": self._slot,
@@ -150,9 +185,32 @@ class Worker:
             "requests": server.access.requests if server else 0,
             "in_flight": server.access.in_flight if server else 0,
             "connections": len(server.connections) if server else 0,
-            "memory_bytes": memory_bytes(),
+            "memory_bytes": memory_bytes,
+            "descriptors": descriptors(),
+            "descriptors_most": most(),
+            "outbound": outbound.status(),
+            "worn": self._worn,
             "log_dropped": self._log.dropped,
+            "blocks": self._hub_watch.blocks,
+            "interrupted": self._hub_watch.interrupted,
+            "offenders": self._hub_watch.offenders,
             "apps": host.status() if host else [],
+            "greenlets": count_living(),
+            "lag_s": round(server.lag.worst_s, 4) if server else 0.0,
+            "gates": self._router.gates() if self._router else {},
+            **self._counted(),
+        }
+
+    def _counted(self) -> dict[str, Any]:
+        """What only grows, and who counts."""
+        server, router = self._server, self._router
+        return {
+            "id": self._id,
+            "rejections": server.access.rejections if server else 0,
+            "behind": server.behind if server else False,
+            "bounds": BOUNDS_S,
+            "counts": router.counts() if router else {},
+            "canaries": {name: split.status for name, split in router.splits.items()} if router else {},
         }
 
     def audit(self) -> list[Finding]:
@@ -164,6 +222,18 @@ class Worker:
             for app in apps
             for note in (*filter(None, [audit.asynchronous(app.folder)]), *notes)
         ]
+
+    def _look(self, memory_bytes: int) -> None:
+        """Whether we are worn. Who is stays so."""
+        if self._worn or self._server is None or self.state != "ready":
+            return
+        age_s, requests = time.monotonic() - self._ready, self._server.access.requests
+        held = (descriptors() - len(self._server.connections)) / most()
+        worn = self._wear.look(age_s, requests, memory_bytes, held)
+        self._worn = INTERRUPTED if self._hub_watch.interrupted else worn
+        if self._worn:
+            figures = f"{requests} requests in {age_s:.0f} s, {memory_bytes / 1e6:.0f} MB of memory"
+            self._log.tell("info", f"worn by {self._worn}: {figures}")
 
     def _look_around(self, router: Router) -> None:
         """So that an app which arrives below another's mount is known here before any worker answers for it."""
@@ -185,11 +255,15 @@ class Worker:
         self._done.set()
 
     def _close(self) -> None:
+        self._hub_watch.stop()
         for server in (self._server, self._control):
             if server is not None:
                 server.close_all()
         with contextlib.suppress(OSError):
             os.unlink(self._control_path)
+        if self._deployed:  # else nobody reads it
+            with contextlib.suppress(OSError):
+                write_json(final_counts(self._settings.run, self._id), self._counted())
         self.state = "gone"
         self._log.tell("info", f"gone: {self._server}")
 
@@ -224,8 +298,3 @@ class Worker:
 def _name_of(listener: _socket.socket) -> tuple[str, str]:
     name = listener.getsockname()
     return (str(name[0]), str(name[1])) if isinstance(name, tuple) else ("localhost", "80")
-
-
-def exit_now(status: int) -> None:
-    """Leave the process: threads of apps that do not end must not hold it."""
-    os._exit(status)

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...hosting import libraries
+from ...hosting.manifest import Manifest
 from .lock import normal
 
 _OTHER = re.compile(r"\s*(?:-r|-c|--requirements?|--constraints?)[\s=]*(\S+)")
@@ -37,12 +40,15 @@ class Wish:
 
 @dataclass(frozen=True)
 class Requirements:
-    """What one app asks for. file: the one of its folder that counts, '' if it only asks for a Python."""
+    """What one app asks for. file: the one of its folder that counts, '' if it only asks for a Python; libraries: what
+    of Hedgerow it uses needs others, by that.
+    """
 
     app: str
     folder: Path
     file: str = ""
     pythons: tuple[Wish, ...] = ()
+    libraries: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def path(self) -> Path:
@@ -58,11 +64,14 @@ class Requirements:
         return UserError(": ".join(filter(None, (self.app, self.file, sentence))))
 
 
-def wanted(app: str, folder: Path, python: str = "") -> Requirements | None:
-    """What the app in `folder` asks for; None if that is nothing. python: its manifest's word.
+def of(app: str, folder: Path, manifest: Manifest) -> Requirements | None:
+    """What the app in `folder` asks for; None if that is nothing. Raises UserError with one sentence."""
+    found = wanted(app, folder, manifest.python or "")
+    return None if found is None else replace(found, libraries=libraries.needed(folder, manifest))
 
-    Raises UserError with one sentence.
-    """
+
+def wanted(app: str, folder: Path, python: str = "") -> Requirements | None:
+    """The same without what it uses of Hedgerow. python: its manifest's word."""
     project = _project(app, folder)
     wishes = [Wish(project["requires-python"], PROJECT)] if project.get("requires-python") else []
     if python:

@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from ...errors import UserError
-from . import base, complaints, lock, requirements
+from . import base, complaints, engine, lock, requirements
 from .base import Overlay
 from .interpreters import Interpreter, fits, running
 from .lock import Lock, Package
 from .requirements import Requirements
 from .uv import Refused, Uv
 
-# What a worker imports, beside Hedgerow itself and the standard library.
-ENGINE = ("gevent", "httptools")
 NOTHING = Overlay()
 
 
@@ -71,16 +69,19 @@ def own(uv: Uv, asked: Requirements, interpreter: Interpreter, kept: Overlay = N
     kept: what it has now, if that is to stay as far as it is still what the app asks for.
     """
     with uv.workplace() as place:
-        files = [*_files(uv, [asked], place), _engine(place)]
+        files = [*_files(uv, [asked], place), engine.written(place, [asked])]
         if kept.packages is not None and _is_met(uv, asked, files, interpreter, kept, (), place):
             return kept.lock
         try:
             return _checked(asked, _compile(uv, [asked], files, interpreter, place, kept.lock), files)
         except Refused as refused:
             alone = _alone(uv, asked, files[:-1], interpreter, place) if asked.file else Lock()
-            if not any(alone.versions.get(name, version) != version for name, version in _engine_versions().items()):
+            if sentence := engine.conflict(refused.text, asked, alone):
+                raise asked.mistake(sentence) from refused
+            present = engine.versions()
+            if not any(alone.versions.get(name, version) != version for name, version in present.items()):
                 _tell(asked, refused)
-            sentence, _ = _difference(refused.text, alone, _engine_versions(), "Hedgerow's workers run on")
+            sentence, _ = _difference(refused.text, alone, present, "Hedgerow's workers run on")
             raise asked.mistake(sentence) from refused
 
 
@@ -99,7 +100,7 @@ def together(uv: Uv, asked: Sequence[Requirements], kept: Overlay | None = None)
     if not any(one.file for one in asked):
         return Lock()
     with uv.workplace() as place:
-        files, links = [*_files(uv, asked, place), _engine(place)], base.stand_ins(place.parent, NOTHING)
+        files, links = [*_files(uv, asked, place), engine.written(place)], base.stand_ins(place.parent, NOTHING)
         pins: list[str | Path] = [] if kept is None else ["--constraints", _pins(_of_base(kept), place)]
         return _of_all(uv, asked, files, running(), kept or NOTHING, place, links, pins)
 
@@ -109,7 +110,7 @@ def apart(uv: Uv, asked: Sequence[Requirements], interpreter: Interpreter, kept:
     if conflict := _pythons(asked, interpreter):
         return conflict
     with uv.workplace() as place:
-        files = [*_files(uv, asked, place), _engine(place)]
+        files = [*_files(uv, asked, place), engine.written(place, asked)]
         if kept.packages is not None and _is_met(uv, asked[0], files, interpreter, kept, (), place):
             return kept.lock
         return _of_all(uv, asked, files, interpreter, kept, place)
@@ -281,17 +282,6 @@ def _difference(
             f"needs {specs[0] if specs else f'{name} {alone.versions[name]}'}, but {who} {name} {present[name]}"
         )
     return "; ".join(told) or complaints.sentence(said), tuple(blamed)
-
-
-def _engine_versions() -> dict[str, str]:
-    versions = base.versions()
-    return {name: versions[name] for name in ENGINE}
-
-
-def _engine(place: Path) -> Path:
-    path = place / "engine.txt"
-    path.write_text("".join(f"{name}=={version}\n" for name, version in _engine_versions().items()))
-    return path
 
 
 def _each(option: str, files: Sequence[Path]) -> list[str | Path]:
