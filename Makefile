@@ -9,8 +9,9 @@ URL ?= http://127.0.0.1:$(PORT)
 DURATION ?= 30
 BENCH ?=
 RELOADS ?=
+MATRIX ?=
 
-.PHONY: install up down test check stack load bench corners reloads
+.PHONY: install up down test check stack load bench corners reloads matrix
 
 install: $(STAMP)                ## .venv with everything in it
 
@@ -41,6 +42,9 @@ corners: $(STAMP) $(PEERS)       ## docs/corner-cases.md: the corner cases, run 
 
 reloads: $(STAMP) $(PEERS)       ## new code under load, beside other servers; RELOADS=--write: docs/reloads.md
 	$(BIN)/python tests/peers/reloads.py $(RELOADS)
+
+matrix: $(STAMP) $(PEERS)        ## docs/matrix.md: servers and applications; MATRIX="--applications flask", MATRIX=--help
+	$(BIN)/python tests/matrix/matrix.py $(MATRIX)
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	.ci/install.sh $(VENV)

@@ -9,6 +9,7 @@
 #   HEDGEROW_RESOLVER       who answers for the name                                 (127.0.0.11, Docker's)
 #   HEDGEROW_PORT           port of the front                                        (8080)
 #   HEDGEROW_INTERNAL_PORT  port for replicas and health checks                      (8081; fixed addresses: a socket in the target)
+#   HEDGEROW_METRICS_PORT   port on which a replica tells its figures; 0: none does          (0)
 #   HEDGEROW_NGINX          the nginx binary                                         (nginx)
 #   HEDGEROW_NGINX_FILES    folder with nginx.conf, conf.d and snippets              (where this script lies)
 #
@@ -39,6 +40,7 @@ host=${HEDGEROW_UPSTREAM_HOST:-127.0.0.1}
 resolver=${HEDGEROW_RESOLVER:-127.0.0.11}
 port=${HEDGEROW_PORT:-8080}
 internal=${HEDGEROW_INTERNAL_PORT:-}
+metrics=${HEDGEROW_METRICS_PORT:-0}
 nginx=${HEDGEROW_NGINX:-nginx}
 files=${HEDGEROW_NGINX_FILES:-$(dirname "$0")}
 target=${HEDGEROW_FRONT_RUN:-}
@@ -68,6 +70,9 @@ if [ -n "$internal" ]; then
     if [ "$internal" = "$port" ]; then
         fail "HEDGEROW_INTERNAL_PORT=$internal: is HEDGEROW_PORT, and would be public"
     fi
+fi
+if [ "$metrics" != 0 ]; then
+    number HEDGEROW_METRICS_PORT "$metrics" 1 65535
 fi
 case $target in
     /*) ;;
@@ -143,6 +148,17 @@ TEXT
         servers "max_fails=1 fail_timeout=10s"
         servers "max_fails=0 backup"
     } | upstream streaming least_conn
+    echo "# Who answers /metrics on the internal server: any replica, for all. One that does not answer is passed over."
+    echo "upstream metrics {"
+    echo "    zone metrics 64k;"
+    if [ "$metrics" = 0 ]; then
+        echo "    server 127.0.0.1:1 down;"
+    elif [ "$fixed" = yes ]; then
+        echo "    server $host:$metrics;"
+    else
+        echo "    server $host:$metrics resolve;"
+    fi
+    echo "}"
     echo "# What the internal server answers on /addresses."
     echo "map '' \$hedgerow_addresses {"
     echo "    default $workers;"

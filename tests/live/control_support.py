@@ -214,6 +214,38 @@ def ends_well(process: subprocess.Popen[bytes]) -> Iterator[None]:
             process.wait()
 
 
+class Neighbour:
+    """Who asks an app all the time, in some threads. wrong: what was not the answer that is wanted; longest: what the
+    slowest one took, in seconds.
+    """
+
+    def __init__(self, ask: Callable[[], object], wanted: object, threads: int = 1) -> None:
+        self.wrong, self.longest = list[object](), 0.0
+        self._ask, self._wanted, self._end = ask, wanted, threading.Event()
+        self._threads = [threading.Thread(target=self._ask_on) for _ in range(threads)]
+
+    def __enter__(self) -> Neighbour:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask_on(self) -> None:
+        while not self._end.is_set():
+            began = time.monotonic()
+            try:
+                if (answer := self._ask()) != self._wanted:
+                    self.wrong.append(answer)
+            except OSError as error:
+                self.wrong.append(error)
+            self.longest = max(self.longest, time.monotonic() - began)
+            time.sleep(0.01)
+
+
 @dataclass
 class Load:
     """Threads that send GET and POST with ids through the front until told to stop, and what came of it."""

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from hedgerow.config import Settings
 from hedgerow.control.child import Clock
+from hedgerow.control.environments.engine import ENGINE
 from hedgerow.control.environments.lock import normal
-from hedgerow.control.environments.requirements import Requirements, wanted
-from hedgerow.control.environments.resolution import ENGINE
+from hedgerow.control.environments.requirements import Requirements, of
 from hedgerow.control.environments.uv import Uv
+from hedgerow.hosting.manifest import read_manifest
 
 BACKEND = """
 import os, sys, zipfile
@@ -210,7 +211,7 @@ class Site:
         folder = self.root / "apps" / name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text)
-        found = wanted(name, folder)
+        found = of(name, folder, read_manifest(folder))
         assert found is not None
         return found
 

@@ -63,6 +63,7 @@ application = app
         "    'handlers': {'h': {'class': 'logging.StreamHandler'}}})",
         "logging.getLogger(__name__).info('x')",
     ),
+    "asks": plain("import locale, signal", "locale.setlocale(locale.LC_ALL)\nsignal.getsignal(15)"),
     "standard": plain(
         """
 import asyncio, concurrent.futures, decimal, json, mimetypes, os, pathlib, pickle, random, sqlite3, subprocess, sys
@@ -247,6 +248,9 @@ TOLD = {
     "warnings": Told(plain("import warnings\nwarnings.simplefilter('error', ImportWarning)"), STATE, "into errors"),
     "signal": Told(plain("import flask\nflask.request_started.connect(print)"), STATE, "whatever app sends it"),
     "chdir": Told(plain("import os", "os.chdir(os.getcwd())"), PROCESS, "uses os.chdir", served=True),
+    "locale": Told(
+        plain("import locale", "locale.setlocale(locale.LC_ALL, 'C')"), PROCESS, "uses locale.setlocale", served=True
+    ),
     "handler": Told(plain("import signal", "signal.signal(10, signal.SIG_IGN)"), PROCESS, "signal.signal", served=True),
     "umask": Told(plain("import os\nos.umask(0o007)"), PROCESS, "the umask (0o007"),
     "opens": Told(plain("", "try: open('data.txt')\nexcept OSError: pass"), NAMES, "looks for data.txt", served=True),

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from environment_support import Site, index_of, repacked_engine, sdist, wheel
+from environment_support import Site, index_of, repacked, repacked_engine, sdist, wheel
 
 from hedgerow.control import references
 from hedgerow.control.child import Cancelled
@@ -274,6 +274,36 @@ def test_an_app_cannot_have_another_engine(site: Site) -> None:
         resolution.own(site.uv(), asked, interpreters.running())
     expected = f"needs gevent<2, but Hedgerow's workers run on gevent {HERE['gevent']}"
     assert str(told.value) == f"blog: requirements.txt: {expected}"
+
+
+def test_what_an_apps_middleware_needs_is_there_too(site: Site, packages: Path) -> None:
+    for name in ("itsdangerous", "whitenoise"):
+        repacked(packages, name)
+    wheel(packages, "itsdangerous", "1.1")
+    here = interpreters.running()
+
+    def made(text: str, *uses: str, kept: str = "") -> str:
+        lists = "".join(f"[[middleware]]\nuse = '{use}'\n" for use in uses)
+        site.app("old", text)
+        asked = site.app("old", lists, "app.toml")
+        found = resolution.own(site.uv(), asked, here, builds.overlay(site.settings.state, kept))
+        others = lock_of(resolution.apart(site.uv(), [asked], here))
+        assert others.versions.keys() == found.versions.keys()
+        return builds.build(site.uv(), builds.own(found, here), asked)
+
+    first = made("werkzeug<3\n", "session", "cors")
+    loads = "import werkzeug, hedgerow.middleware.{} as m; print(werkzeug.version, m.__name__)"
+    assert run(site, first, loads.format("session")) == "2.3.8 hedgerow.middleware.session"
+    with pytest.raises(subprocess.CalledProcessError):
+        run(site, first, loads.format("static"))
+    assert made("werkzeug<3\n", "session", kept=first) == first
+    second = made("werkzeug<3\n", "session", "static", kept=first)
+    assert run(site, second, loads.format("static")) == "2.3.8 hedgerow.middleware.static"
+
+    expected = 'needs itsdangerous<2, but use = "session" in its app.toml needs itsdangerous>=2.2'
+    with pytest.raises(UserError, match=rf"^old: requirements\.txt: {re.escape(expected)}$"):
+        made("itsdangerous<2\n", "session")
+    run(site, made("itsdangerous<2\n", "cors"), "import hedgerow.middleware.cors")
 
 
 def test_an_index_that_is_away_is_the_machines_fault(site: Site) -> None:

@@ -56,7 +56,7 @@ def test_a_pool_whose_queue_is_full_is_a_refusal() -> None:
 def test_a_refusal_of_the_pool_is_one_of_the_address() -> None:
     """The pool's gate lets one in; an app's own X-Accel-Redirect is no refusal."""
     with forwarding(started=False, TRUST_FRONT=1) as stack:
-        limited = stack.another("a", settings={"TRUST_FRONT": 1, "APP_RUNNING": 1})
+        limited = stack.another("a", settings={"TRUST_FRONT": 1, "APP_RUNNING": 1, "APP_WAITING": 0})
         answer, body = stack.front.ask("/pooled/fields", headers=ROUND_1)
         assert (answer.status, body, answer.getheader("X-Accel-Redirect")) == (200, b"fields", None)
         assert answer.getheader("X-Accel-Buffering") == "no"
@@ -66,6 +66,9 @@ def test_a_refusal_of_the_pool_is_one_of_the_address() -> None:
             answer, body = stack.front.ask("/pooled/pid", "POST", b"body", ROUND_1)
             assert (answer.status, own_fields(answer), body) == (503, ELSEWHERE, b"")
             assert stack.front.lines("cause")[-1]["cause"] == "full"
+            time.sleep(1.1)  # for so long nobody has left the pool's gate, and that is what the client is told
+            answer, _ = stack.front.ask("/pooled/pid", headers={**ROUND_1, "X-Hedgerow-Round": "2"})
+            assert (answer.status, answer.getheader("Retry-After")) == (503, "2")
 
 
 def test_an_app_that_cannot_be_loaded_is_down(tmp_path: os.PathLike[str]) -> None:

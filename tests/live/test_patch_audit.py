@@ -105,7 +105,7 @@ def show(name: str, wanted: str, port: int, patched: Worker, threaded: Worker) -
 
 @pytest.fixture(scope="module")
 def patched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    with serving(tmp_path_factory.mktemp("run"), BLOCKING) as worker:
+    with serving(tmp_path_factory.mktemp("run"), BLOCKING, settings={"HUB_LIMIT_S": 0}) as worker:
         yield worker
 
 
@@ -130,7 +130,7 @@ def test_trio_fails_in_a_patched_worker(patched: Worker, threaded: Worker) -> No
 def test_a_pool_of_processes_hangs_a_patched_worker(tmp_path: Path, threaded: Worker) -> None:
     for _ in range(5):  # each ends its processes with a signal
         assert threaded.ask("/blocking/process_pool")[1] == b"[1, 2]"
-    with serving(tmp_path, BLOCKING) as patched, patched.connect() as sock:
+    with serving(tmp_path, BLOCKING, settings={"HUB_LIMIT_S": 0}) as patched, patched.connect() as sock:
         sock.sendall(b"GET /blocking/process_pool HTTP/1.1\r\nHost: a\r\n\r\n")
         sock.settimeout(1)
         with pytest.raises(TimeoutError):
@@ -163,7 +163,7 @@ def test_the_libraries_of_the_list_stop_a_patched_worker_and_no_threaded_one(
         for folder in (tmp_path / f"{name}-patched", tmp_path / f"{name}-threaded"):
             folder.mkdir()
         with (
-            serving(tmp_path / f"{name}-patched", BLOCKING, python=python) as patched,
+            serving(tmp_path / f"{name}-patched", BLOCKING, python=python, settings={"HUB_LIMIT_S": 0}) as patched,
             serving(tmp_path / f"{name}-threaded", BLOCKING, python=python, threads=True) as threaded,
         ):
             show(name, wanted, silent, patched, threaded)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from control_support import Load, Stack, drop, get, stack, until
-from environment_support import Index, index_of, repacked_engine, sdist, wheel
+from environment_support import Index, index_of, repacked, repacked_engine, sdist, wheel
 
 HERE = Path(__file__).parent
 PAIRS = HERE / "apps" / "pairs"
@@ -211,3 +211,26 @@ def test_the_shared_set_grows_and_a_conflict_goes_elsewhere(index: Index) -> Non
         until(lambda: told(here)["new"]["error"], 30, "it is refused")
         assert "not-there-at-all" in told(here)["new"]["error"]
         assert "'plain': '1.0'" in seen(here, "new"), "the old release answers"
+
+
+VISITS = """
+import importlib.metadata
+def application(environ, start_response):
+    count = environ["hedgerow.session"]["count"] = environ["hedgerow.session"].get("count", 0) + 1
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{count} with {importlib.metadata.version('werkzeug')}".encode()]
+"""
+SESSION = f"[env]\nSESSION_KEY = {'k' * 40!r}\n[[middleware]]\nuse = 'session'\n"
+
+
+def test_what_middleware_needs_is_in_an_environment_without_the_base(index: Index) -> None:
+    repacked(index.folder, "itsdangerous")
+    with stack(workers=1, UV_DEFAULT_INDEX=index.url) as here:
+        folder = here.apps / "old"
+        folder.mkdir()
+        (folder / "requirements.txt").write_text("werkzeug<3\n")
+        (folder / "app.toml").write_text(SESSION)
+        drop(here.apps, "old", VISITS)
+        here.up()
+        assert settled(here, "old")["old"]["pool"] == "shared+werkzeug"
+        assert seen(here, "old") == "1 with 2.3.8"

@@ -291,7 +291,10 @@ def test_a_broken_app_answers_503_with_its_name_and_disturbs_nobody(tmp_path: Pa
 
 
 def test_a_full_gate_refuses_before_entry(tmp_path: Path) -> None:
-    with serving(tmp_path, settings={"APP_RUNNING": 1, "TRUST_FRONT": 1}) as worker, worker.connect() as sock:
+    with (
+        serving(tmp_path, settings={"APP_RUNNING": 1, "APP_WAITING": 0, "TRUST_FRONT": 1}) as worker,
+        worker.connect() as sock,
+    ):
         sock.sendall(GET % b"sleep?1")
         while worker.status()["in_flight"] < 1:
             time.sleep(0.01)
@@ -424,3 +427,24 @@ def test_five_thousand_idle_connections_cost_little_each(worker: Worker) -> None
     for sock in socks:
         sock.close()
     assert each < 6000
+
+
+TAKES_ITS_SOCKET = """
+def application(environ, start_response):
+    sock, early = environ["hedgerow.take_socket"]()
+    sock.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: x\\r\\n\\r\\n" + early)
+    raise ValueError("in the middle of another protocol")
+"""
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_an_app_that_fails_on_a_socket_that_it_has_taken_ends_the_connection_without_a_page(
+    tmp_path: Path, threads: bool
+) -> None:
+    app = tmp_path / "taking"
+    app.mkdir()
+    (app / "app.py").write_text(TAKES_ITS_SOCKET)
+    with serving(tmp_path, {"taking": app}, threads=threads) as worker, worker.connect() as sock:
+        sock.sendall(b"GET /taking/ HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nearly")
+        assert receive(sock).endswith(b"\r\nUpgrade: x\r\n\r\nearly")
+        worker.lines("in the middle of another protocol")

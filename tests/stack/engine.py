@@ -154,6 +154,12 @@ class Stack:
 
     # -- commands
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """With it `docker compose`, typed anywhere without options, means this stack."""
+        files = os.pathsep.join(str(file) for file in self._files)
+        return {**self._env, "COMPOSE_PROJECT_NAME": self.name, "COMPOSE_FILE": files}
+
     def compose(self, *arguments: str, timeout_s: float = 150) -> str:
         files = [part for file in self._files for part in ("--file", str(file))]
         command = ["docker", "compose", "--project-directory", str(ROOT), *files, "--project-name", self.name]

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from guide_page import DOCS, settled, steps
+from guide_page import run as run_steps
 
 from .conftest import SAMPLES
-from .engine import DockerError, Stack, init_pid, inspect, wait_for
+from .engine import ROOT, DockerError, Stack, init_pid, inspect, run, wait_for
 
 SERVICES = ["front", "appserver"]
 INSTALLERS_AND_COMPILERS = "pip pip3 easy_install gcc cc g++ make"
@@ -60,6 +62,19 @@ def test_every_address_of_every_replica_serves(stack: Stack) -> None:
 
     wait_for(all_four, f"requests reach 2 replicas with 2 addresses each, saw {seen}")
     assert {address for _, address in seen} == {"8001", "8002"}
+
+
+def test_the_fronts_internal_port_tells_what_all_replicas_have_counted(stack: Stack) -> None:
+    assert stack.get("/whoami/").status == 200
+    code = "from urllib.request import urlopen; print(urlopen('http://front:8081/metrics').read().decode())"
+    line = re.compile(r'hedgerow_requests_total\{replica="(\w+)",app="whoami",code="2xx"\} (\d+)')
+
+    def counted() -> bool:
+        found = dict(line.findall(stack.exec("appserver", "python3", "-c", code)))
+        return len(found) == 2 and sum(map(int, found.values())) > 0
+
+    wait_for(counted, "both replicas' figures")
+    assert stack.get("/metrics").status == 404
 
 
 def test_a_request_has_one_id_in_the_answer_and_in_both_logs(stack: Stack) -> None:
@@ -115,3 +130,11 @@ def test_the_app_servers_python_cannot_install_packages(stack: Stack) -> None:
     code = "import importlib.util as u; print([n for n in ('pip', 'ensurepip', 'setuptools') if u.find_spec(n)])"
     assert stack.exec("appserver", "python3", "-c", code).strip() == "[]"
     assert stack.exec("appserver", "sh", "-c", "find / -name 'pip-*.whl' 2>/dev/null; true") == ""
+
+
+def test_the_guides_commands_for_containers_print_what_it_shows(stack: Stack, tmp_path: Path) -> None:
+    run([str(ROOT / ".ci" / "packages.sh"), "curl:curl"], timeout_s=300)
+    given = steps(DOCS / "request.md", containers=True)
+    assert len(given) == 3
+    printed = run_steps(given, tmp_path, stack.environ, {"8080": str(stack.port)})
+    assert [settled(output) for output in printed] == [settled(step.shown) for step in given]

@@ -18,7 +18,7 @@ ALLOWED = {
     "http": {"errors"},
     "pep3333": {"errors", "http"},
     "hosting": {"errors", "config", "options", "http", "pep3333"},
-    "middleware": {"errors", "options", "hosting.mounts"},
+    "middleware": {"errors", "options", "hosting.mounts", "http.answer"},
     "control": {"errors", "config", "hosting", "__init__"},
     # plan, entries, ledger and layout are data that both sides of the control plane know; nothing else of control
     "worker": {
@@ -32,17 +32,37 @@ ALLOWED = {
         "control.entries",
         "control.ledger",
         "control.layout",
+        "control.beats",
+        "control.wear",
     },
-    "cli": {"errors", "config", "hosting", "control", "__init__"},
+    # what an app asks of Python, read from its files
+    "composite": {
+        "errors",
+        "config",
+        "hosting",
+        "middleware",
+        "control.environments.requirements",
+        "control.environments.interpreters",
+    },
+    "wsgi": {"config", "composite"},
+    "gunicorn": {"errors", "config", "pep3333", "worker"},
+    "paste": {"config", "worker", "control.local"},
+    "gateways": {"errors", "pep3333", "middleware.answer"},
+    "cli": {"errors", "config", "hosting", "control", "composite", "gateways", "__init__"},
     "__init__": set(),
 }
 THIRD_PARTY_ONLY_IN = {
-    "gevent": {"worker"},
+    "gevent": {"worker", "gunicorn", "paste"},
     "greenlet": {"worker"},
+    "gunicorn": {"gunicorn"},
     "click": {"cli"},
     "watchfiles": {"control"},
-    "httptools": {"worker"},
+    "httptools": {"http"},
+    "lxml": {"middleware"},
+    "whitenoise": {"middleware"},
     "uv": {"control"},
+    "fcgisgi": {"gateways"},
+    "itsdangerous": {"middleware"},
 }
 
 

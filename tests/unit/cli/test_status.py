@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hedgerow.cli.status import apps_of
+from hedgerow.cli.status import apps_of, refused_connections
 from hedgerow.control.records import read_records, write_record
 
 RUNNING = {"process": "RUNNING"}
@@ -93,3 +93,12 @@ def test_a_record_that_is_none_is_passed_over(tmp_path: Path, left_out: str, wro
     (tmp_path / "replicas" / "r3.json").write_text("[" * 100_000)
     (tmp_path / "replicas" / "r4.json").write_text("[]")
     assert [found["replica"] for found in read_records(tmp_path)] == ["r1"]
+
+
+def test_connections_that_were_refused_are_told_of_all_workers_together() -> None:
+    told = {"blog": {"open": {"db:5432": 4, "cache:6379": 1}, "refused": 2}, "wiki": {"open": {}, "refused": 0}}
+    old = {"blog": {"open": {}, "refused": 5}}
+    one = {"stale": False, "addresses": [{"slots": {"a": {"outbound": told}, "b": {}}}]}
+    two = {"stale": False, "addresses": [], "pools": [{"slots": {"b": {"outbound": old}}}]}
+    assert refused_connections([one, two, {"stale": True, "addresses": one["addresses"]}]) == [("blog", "5", "7")]
+    assert refused_connections([{"stale": False, "addresses": [{"slots": {"a": RUNNING}}]}]) == []

@@ -17,6 +17,7 @@ import pytest
 
 from hedgerow.config import Settings
 from hedgerow.control import attempts, candidates, deploys, desk, layout, rounds
+from hedgerow.control.canary import Side, Sides
 from hedgerow.control.deploys import Deploys
 from hedgerow.control.entries import AppState, State
 from hedgerow.control.ledger import Ledger, LedgerError
@@ -24,6 +25,7 @@ from hedgerow.control.orders import Order, Orders
 from hedgerow.control.rounds import ReplicaView
 from hedgerow.errors import HedgerowError
 from hedgerow.hosting.claims import claim
+from hedgerow.hosting.times import step_of
 from hedgerow.worker.absent import AbsentApps
 
 APP = 'application = lambda e, s: (s("200 OK", []), [b"%s"])[1]\n'
@@ -553,3 +555,76 @@ def test_an_order_for_a_pool_during_the_trial_of_a_release_counts(here: Replica)
     assert here.answer(order).done, here.answer(order)
     assert here.app("blog").placement.pool == "own"
     assert here.app("blog").deploys[0].cause == "pool"
+
+
+def try_on_some(here: Replica, text: str) -> str:
+    """A release that a part of the clients has for now."""
+    here.drop("blog", "[canary]\nshare = 20\nwindow_s = 0.1\n", file="app.toml")
+    here.drop("blog", text)
+    here.until(lambda: here.app("blog").deploys[0].outcome == "canary", "it is a canary")
+    canary = here.app("blog").canary
+    assert canary is not None
+    return canary.release
+
+
+def judged(here: Replica, new: Side | None = None) -> dict[str, Sides]:
+    """What is told of it that is as good, or as it is said."""
+    good, canary = Side(1000, 0, {step_of(0.01): 1000}), here.app("blog").canary
+    return {"blog": Sides(canary.number, good, new or good)} if canary else {}
+
+
+def test_a_canary_goes_to_all_though_its_folder_holds_what_is_refused(here: Replica) -> None:
+    here.serve("blog", APP % "1")
+    release = try_on_some(here, APP % "2")
+    here.drop("blog", BROKEN)
+    here.until(lambda: here.app("blog").trouble, "what followed is refused")
+    refused = here.app("blog").refused
+    told = judged(here)
+    here.until(lambda: here.app("blog").release == release, "all have it", canaries=told)
+    here.until(lambda: not here.deploys.state.round, "the round has ended")
+    assert (here.app("blog").canary, here.app("blog").refused) == (None, refused)
+    here.until(lambda: not here.deploys.state.lease, "the lease is given back")
+
+
+def test_a_canary_whose_folder_holds_again_what_most_have_is_no_failure(here: Replica) -> None:
+    live = here.serve("blog", APP % "1")
+    try_on_some(here, APP % "2")
+    text = (here.settings.state / "releases" / "blog" / live / "blog" / "app.py").read_text()
+    (here.apps / "blog" / "app.toml").unlink()
+    here.drop("blog", text)
+    here.until(lambda: here.app("blog").canary is None and not here.deploys.state.round, "it is taken back")
+    blog = here.app("blog")
+    assert (blog.release, blog.trouble, blog.refused) == (live, None, "")
+    assert [(one.release == live, one.outcome) for one in blog.deploys][:2] == [(True, "live"), (False, "reverted")]
+    try_on_some(here, APP % "2")
+
+
+def test_a_canary_is_not_begun_again_and_again(here: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its round lasts, and after one that was to end it has turned back."""
+    here.serve("blog", APP % "1")
+    here.hold()
+    here.drop("blog", "[canary]\nshare = 20\nwindow_s = 600\n", file="app.toml")
+    here.drop("blog", APP % "2")
+    here.until(lambda: here.app("blog").canary, "its round has begun")
+    begun, begin = list[str](), attempts.Attempts.start
+
+    def start(self: attempts.Attempts, app: str, *told: Any, **more: Any) -> None:
+        begun.append(app)
+        begin(self, app, *told, **more)
+
+    monkeypatch.setattr(attempts.Attempts, "start", start)
+    here.go_on(1.0)
+    assert begun == []
+
+
+def test_a_canary_that_is_rolled_back_goes_to_nobody_though_it_waits_for_its_round(here: Replica) -> None:
+    live = here.serve("blog", APP % "1")
+    release = try_on_some(here, APP % "2")
+    here.occupy()
+    promoted = here.orders.give("deploy", "blog")
+    here.until(lambda: here.deploys._candidates.waiting, "it is to go to all")
+    assert here.answer(here.orders.give("rollback", "blog")).done
+    here.held = None
+    here.until(lambda: here.answered(promoted) and not here.deploys.state.round, "all is over")
+    here.go_on(0.5)
+    assert (here.app("blog").release, here.app("blog").canary, here.app("blog").refused) == (live, None, release)

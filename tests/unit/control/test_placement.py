@@ -39,6 +39,8 @@ FIRST = [
     (Known(AUTO, (KEY,)), Asked(SHARED), SHARED, "", True),
     (Known(), Asked(isolation="strict"), OWN, "manifest", False),
     (Known(), Asked(concurrency=THREADS), OWN, "manifest", False),
+    (Known(), Asked(memory=True), OWN, "manifest", False),
+    (Known(SHARED), Asked(memory=True), SHARED, "", True),
     (Known(AUTO, (KEY, LOOK)), Asked(), OWN, SHARED_STATE, False),
     (Known(), Asked(run=True), OWN, "run", False),
     (Known(SHARED), Asked(conflict="needs werkzeug<3"), OWN, "requirements", True),

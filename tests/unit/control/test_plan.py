@@ -16,7 +16,7 @@ GOOD = {"address": "8001", "active": "a", "slots": SLOTS}
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     content = Content({"blog": "/state/releases/blog/1f/blog"}, {"shop": "shop/app.toml: wrong"})
     served = Content(callable="app:app", path="/srv")
-    plan = Plan("8001").with_entry("a", content).with_entry("b", served).with_active("b")
+    plan = Plan("8001").with_entry("a", content).with_entry("b", served, "memory").with_active("b")
     path = plan_path(tmp_path, "8001")
     write_plan(path, plan)
     assert read_plan(path) == plan

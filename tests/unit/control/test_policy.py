@@ -10,23 +10,21 @@ from hypothesis import strategies as st
 
 from hedgerow.control.plan import Content, other_slot
 from hedgerow.control.policy import (
-    CRASH_LIMIT_S,
+    AGAIN_S,
     DRAIN_MARGIN_S,
     SILENT_LIMIT_S,
-    SWAP_LIMIT_S,
     Action,
     Activate,
-    AddressView,
     Blame,
     Drain,
     Observation,
     Reject,
-    SlotView,
     Start,
     StartKeeper,
     Stop,
     decide,
 )
+from hedgerow.control.views import CRASH_LIMIT_S, SWAP_LIMIT_S, AddressView, SlotView
 
 OLD, NEW = Content({"blog": "/releases/1"}), Content({"blog": "/releases/2"})
 
@@ -53,8 +51,18 @@ def loads(view: SlotView, for_s: float) -> SlotView:
     return replace(view, importing="blog", importing_s=for_s)
 
 
-def stopped(generation: int = 0, content: Content | None = None) -> SlotView:
-    return SlotView(generation=generation, content=content)
+def worn(view: SlotView) -> SlotView:
+    """The same slot, which says that another is to take over."""
+    return replace(view, worn="memory")
+
+
+def without(view: SlotView, *down: str) -> SlotView:
+    """The same slot, which could not load these apps."""
+    return replace(view, down=frozenset(down))
+
+
+def stopped(generation: int = 0, content: Content | None = None, for_s: float = 0.0) -> SlotView:
+    return SlotView(generation=generation, content=content, for_s=for_s)
 
 
 # what is seen in the active slot a, in the other slot b → the state's name, what is done
@@ -67,6 +75,45 @@ TABLE: list[tuple[str, SlotView, SlotView, str, list[Action]]] = [
     ("steady, crashing", loading(1, failing=True), stopped(), "single", []),
     ("going, and asked again", going(1, NEW), stopped(), "single", [Start("1", "b", NEW)]),
     ("stale", ready(1, OLD), stopped(), "single", [Start("1", "b", NEW)]),
+    ("worn", worn(ready(1)), stopped(), "single", [Start("1", "b", NEW, "memory")]),
+    ("worn, and stale", worn(ready(1, OLD)), stopped(), "single", [Start("1", "b", NEW)]),
+    (
+        "worn, and took over from such a one",
+        worn(ready(2)),
+        stopped(1, NEW),
+        "single",
+        [Start("1", "b", NEW, "memory")],
+    ),
+    ("worn, swapping", worn(ready(1)), loading(2), "swapping", []),
+    ("worn, turning", worn(ready(1)), ready(2), "turning", [Activate("1", "b"), Drain("1", "a")]),
+    ("worn, and was", ready(2), worn(going(1, NEW)), "draining", []),
+    (
+        "worn, the new one never gets ready",
+        worn(ready(1)),
+        loading(2, for_s=SWAP_LIMIT_S),
+        "swapping",
+        [Stop("1", "b")],
+    ),
+    ("worn, stuck in blog", worn(ready(1)), importing(loading(2, for_s=SWAP_LIMIT_S)), "swapping", [Stop("1", "b")]),
+    ("worn, busy, stuck", loading(1), importing(loading(2, for_s=SWAP_LIMIT_S)), "swapping", [Stop("1", "b")]),
+    ("worn, and blog ends the new one", worn(ready(1)), importing(stopped(2, NEW)), "single", []),
+    ("worn, blog is down now", worn(ready(1)), without(ready(2), "blog"), "turning", [Stop("1", "b")]),
+    (
+        "worn, blog was down already",
+        worn(without(ready(1), "blog")),
+        without(ready(2), "blog"),
+        "turning",
+        [Activate("1", "b"), Drain("1", "a")],
+    ),
+    (
+        "stale, blog is down now",
+        ready(1, OLD),
+        without(ready(2), "blog"),
+        "turning",
+        [Activate("1", "b"), Drain("1", "a")],
+    ),
+    ("worn, just not replaced", worn(ready(1)), stopped(2, NEW, AGAIN_S - 1), "single", []),
+    ("worn, tried again", worn(ready(1)), stopped(2, NEW, AGAIN_S), "single", [Start("1", "b", NEW, "memory")]),
     ("stale, still loading", loading(1, OLD), stopped(), "single", []),
     ("stale, crashing", loading(1, OLD, failing=True), stopped(), "single", [Start("1", "b", NEW)]),
     ("stale, loading for ever", loading(1, OLD, SWAP_LIMIT_S), stopped(), "single", [Start("1", "b", NEW)]),
@@ -147,6 +194,12 @@ def test_one_address_swaps_at_a_time() -> None:
     assert decide(Observation((draining, *views), NEW)) == [Start("1", "b", NEW)]
 
 
+def test_one_address_recycles_at_a_time() -> None:
+    tired = {"a": worn(ready(1)), "b": stopped()}
+    views = tuple(AddressView(name, True, "a", tired) for name in "123")
+    assert decide(Observation(views, NEW)) == [Start("1", "b", NEW, "memory")]
+
+
 def test_rejected_content_is_not_tried_again_and_what_ran_is_started_again() -> None:
     steady = AddressView("1", True, "a", {"a": ready(1, OLD), "b": stopped(2, NEW)})
     assert decide(Observation((steady,), NEW, rejected=NEW)) == []
@@ -163,6 +216,8 @@ class Slot:
     since: float = 0.0
     generation: int = 0
     content: Content | None = None
+    worn: str = ""
+    down: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -194,7 +249,8 @@ class World:
         for name in "ab":
             slot = self.slots[address, name]
             for_s = self.now - slot.since
-            views[name] = SlotView(slot.alive, False, slot.state, for_s, slot.generation, slot.content)
+            told = {"worn": slot.worn, "down": slot.down} if slot.state != "loading" else {}
+            views[name] = SlotView(slot.alive, False, slot.state, for_s, slot.generation, slot.content, **told)
         return AddressView(address, self.keepers[address], self.active[address], views)
 
     def round(self) -> list[Action]:
@@ -222,7 +278,11 @@ class World:
                     slot.content = content
                     slot.generation = 1 + max(self.slots[address, other].generation for other in "ab")
                 slot.alive, slot.state, slot.since = True, "loading", self.now
+                slot.worn, slot.down = "", frozenset()
             case Activate(address, name):
+                slot, old = self.slots[address, name], self.slots[address, other_slot(name)]
+                nobody_waits = old.alive and old.state == "ready" and old.content == slot.content
+                assert not nobody_waits or slot.down <= old.down, "no app goes down for who is worn"
                 self.active[address] = name
             case Drain(address, name):
                 assert self.slots[address, other_slot(name)].state == "ready", "who drains is replaced"
@@ -252,13 +312,22 @@ class World:
             return
         elif kind == "ready" and slot.state == "loading":
             self.change(address, name, "ready")
+        elif kind == "ready without blog" and slot.state == "loading":
+            slot.down = frozenset({"blog"})
+            self.change(address, name, "ready")
+        elif kind == "worn" and slot.state == "ready":
+            slot.worn = "memory"
         elif kind == "crash":  # supervisord starts it again
+            slot.worn, slot.down = "", frozenset()
             self.change(address, name, "loading")
         elif kind == "gave up" or (kind == "drained" and slot.state == "draining"):
             slot.alive = False
 
 
-EVENTS = ("time", "long time", "change", "keeper lost", "ready", "ready", "crash", "gave up", "drained")
+EVENTS = (
+    "time", "long time", "change", "keeper lost", "ready", "ready", "ready without blog", "worn", "crash", "gave up",
+    "drained",
+)  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hedgerow.control import gateway, pools
+from hedgerow.control import gateway, pools, serving
 from hedgerow.control.placement import OWN, THREADS, Placement
 from hedgerow.control.plan import Content, Forward
-from hedgerow.control.policy import AddressView, Drain, Remove, SlotView, Stop
+from hedgerow.control.policy import Drain, Remove, Stop
 from hedgerow.control.pools import App, Wanted, name_of
 from hedgerow.control.rounds import LOADING, NOT_READY
+from hedgerow.control.views import AddressView, SlotView
 from hedgerow.hosting.mounts import Mount
 
 RUN = Path("/run/hedgerow")
@@ -59,44 +60,44 @@ def test_a_pool_has_a_short_name_that_tells_it_from_addresses() -> None:
 
 def test_an_address_runs_what_it_loads_and_what_its_pools_do() -> None:
     address = group("8001", pools.of_addresses(WANTED, RUN))
-    assert pools.runs(address, own()) == WANTED.keys
+    assert serving.runs(address, own()) == WANTED.keys
     assert WANTED.keys == {"blog": "b1", "shop": "s1@own/greenlets/", "asy": "a1@own/threads/e0"}
     late = {"blog": "b1", "shop": LOADING, "asy": LOADING}
-    assert pools.runs(address, own(ready=False)) == late
-    assert pools.runs(address, {}) == late
-    assert pools.runs(group("8001", pools.of_addresses(WANTED, RUN), ready=False), own()) == NOT_READY
+    assert serving.runs(address, own(ready=False)) == late
+    assert serving.runs(address, {}) == late
+    assert serving.runs(group("8001", pools.of_addresses(WANTED, RUN), ready=False), own()) == NOT_READY
 
 
 def test_what_sends_to_pools_waits_for_them() -> None:
     content = pools.of_addresses(WANTED, RUN)
-    assert pools.serve(content, own())
-    assert not pools.serve(content, own(ready=False))
-    assert not pools.serve(content, {})
-    assert pools.serve(Content({"blog": BLOG.code}), {})
+    assert serving.serve(content, own())
+    assert not serving.serve(content, own(ready=False))
+    assert not serving.serve(content, {})
+    assert serving.serve(Content({"blog": BLOG.code}), {})
     without = {name: group(name, Content(behind=True)) for name in own()}
-    assert not pools.serve(content, without), "they do not have the apps yet"
+    assert not serving.serve(content, without), "they do not have the apps yet"
 
 
 def test_a_pool_is_in_use_while_a_worker_may_send_to_it() -> None:
     both, none = pools.of_addresses(WANTED, RUN), Content({"blog": BLOG.code})
-    assert pools.in_use([group("8001", both)]) == {name_of("shop"), name_of("asy")}
-    assert pools.in_use([group("8001", none)]) == set()
+    assert serving.in_use([group("8001", both)]) == {name_of("shop"), name_of("asy")}
+    assert serving.in_use([group("8001", none)]) == set()
     leaving = SlotView(True, False, "draining", 1.0, 1, both)
     going = AddressView("8001", True, "b", {"a": leaving, "b": SlotView(True, False, "ready", 1.0, 2, none)})
-    assert pools.in_use([going]) == {name_of("shop"), name_of("asy")}
+    assert serving.in_use([going]) == {name_of("shop"), name_of("asy")}
     gone = AddressView("8001", True, "b", {"a": SlotView(content=both), "b": going.slots["b"]})
-    assert pools.in_use([gone]) == set()
+    assert serving.in_use([gone]) == set()
 
 
 def test_the_end_of_a_pool() -> None:
     ready = SlotView(True, False, "ready", 1.0, 1, Content())
-    assert pools.retire(AddressView("p1", True, "a", {"a": ready, "b": SlotView()})) == [Drain("p1", "a")]
+    assert serving.retire(AddressView("p1", True, "a", {"a": ready, "b": SlotView()})) == [Drain("p1", "a")]
     going = SlotView(True, False, "draining", 1.0, 1, Content())
-    assert pools.retire(AddressView("p1", True, "a", {"a": going, "b": SlotView()})) == []
+    assert serving.retire(AddressView("p1", True, "a", {"a": going, "b": SlotView()})) == []
     loading = SlotView(True, False, "loading", 1.0, 1, Content())
-    assert pools.retire(AddressView("p1", True, "a", {"a": going, "b": loading})) == [Stop("p1", "b")]
-    assert pools.retire(AddressView("p1", True, "a", {"a": SlotView(), "b": SlotView()})) == [Stop("p1", "c")]
-    assert pools.retire(AddressView("p1", False, "a", {"a": SlotView(), "b": SlotView()})) == [Remove("p1")]
+    assert serving.retire(AddressView("p1", True, "a", {"a": going, "b": loading})) == [Stop("p1", "b")]
+    assert serving.retire(AddressView("p1", True, "a", {"a": SlotView(), "b": SlotView()})) == [Stop("p1", "c")]
+    assert serving.retire(AddressView("p1", False, "a", {"a": SlotView(), "b": SlotView()})) == [Remove("p1")]
 
 
 GATEWAY = ["s0", "s1"]
@@ -110,12 +111,12 @@ def test_behind_a_gateway_the_shared_pool_is_groups_of_its_own() -> None:
     assert shared == Content({"blog": BLOG.code}, behind=True)
     views = own() | {name: group(name, shared) for name in GATEWAY}
     address = group("8001", content)
-    assert pools.runs(address, views) == WANTED.keys
-    assert pools.serve(content, views)
+    assert serving.runs(address, views) == WANTED.keys
+    assert serving.serve(content, views)
     newer = dataclasses.replace(shared, apps={"blog": "/s/releases/blog/b2/blog"})
-    assert pools.runs(address, views | {"s1": group("s1", newer)})["blog"] == pools.MIXED
-    assert pools.runs(address, views | {"s1": group("s1", newer, ready=False)})["blog"] == LOADING
-    assert pools.in_use([address]) == {*own(), *GATEWAY}
+    assert serving.runs(address, views | {"s1": group("s1", newer)})["blog"] == serving.MIXED
+    assert serving.runs(address, views | {"s1": group("s1", newer, ready=False)})["blog"] == LOADING
+    assert serving.in_use([address]) == {*own(), *GATEWAY}
 
 
 def test_the_shared_pool_keeps_what_is_still_sent_to_it() -> None:
@@ -123,14 +124,14 @@ def test_the_shared_pool_keeps_what_is_still_sent_to_it() -> None:
     old, shared = pools.of_addresses(before, RUN, GATEWAY), pools.of_shared(before)
     views = {name: group(name, shared) for name in GATEWAY}
     wanted = pools.of_shared(Wanted({"blog": BLOG, "shop": SHOP}))
-    assert pools.with_guests(wanted, GATEWAY, [group("8001", old)], views).apps == {
+    assert serving.with_guests(wanted, GATEWAY, [group("8001", old)], views).apps == {
         "blog": BLOG.code,
         "shop": SHOP.code,
     }
     new = pools.of_addresses(Wanted({"blog": BLOG, "shop": SHOP}), RUN, GATEWAY)
-    assert pools.with_guests(wanted, GATEWAY, [group("8001", new)], views) == wanted
+    assert serving.with_guests(wanted, GATEWAY, [group("8001", new)], views) == wanted
     newer = pools.of_shared(Wanted({"blog": App("/s/releases/blog/b2/blog", BLOG.mount)}))
-    assert pools.with_guests(newer, GATEWAY, [group("8001", old)], views).apps["blog"] == "/s/releases/blog/b2/blog"
+    assert serving.with_guests(newer, GATEWAY, [group("8001", old)], views).apps["blog"] == "/s/releases/blog/b2/blog"
 
 
 FURTHER = "shared+werkzeug"
@@ -152,7 +153,7 @@ def test_apps_of_one_conflict_are_one_group_beside_the_others() -> None:
     assert (pools.has_neighbours(GROUP), pools.is_shared(GROUP)) == (True, False)
     views = {name: group(name, content) for name, content in found.items()}
     address = group("8001", pools.of_addresses(wanted, RUN))
-    assert pools.runs(address, views) == wanted.keys
+    assert serving.runs(address, views) == wanted.keys
     assert wanted.keys["wiki"] == "r1@shared+werkzeug/greenlets/e1"
 
 
@@ -162,9 +163,9 @@ def test_an_app_that_leaves_such_a_group_stays_until_nobody_sends_it_there() -> 
     views = {GROUP: group(GROUP, pools.of_pools(before)[GROUP])}
     rest = pools.of_pools(after)[GROUP]
     assert set(rest.apps) == {"ledger"}
-    assert set(pools.with_guests(rest, [GROUP], [group("8001", old)], views).apps) == {"ledger", "wiki"}
-    assert pools.with_guests(rest, [GROUP], [group("8001", new)], views) == rest
-    assert pools.runs(group("8001", new), views) == after.keys, "what it keeps is not what the address runs"
+    assert set(serving.with_guests(rest, [GROUP], [group("8001", old)], views).apps) == {"ledger", "wiki"}
+    assert serving.with_guests(rest, [GROUP], [group("8001", new)], views) == rest
+    assert serving.runs(group("8001", new), views) == after.keys, "what it keeps is not what the address runs"
 
 
 def test_a_pool_that_sleeps_serves() -> None:
@@ -173,8 +174,8 @@ def test_a_pool_that_sleeps_serves() -> None:
         name: AddressView(name, True, "a", {"a": SlotView(content=content), "b": SlotView()}, asleep=True)
         for name, content in pools.of_pools(WANTED).items()
     }
-    assert pools.runs(address, asleep) == WANTED.keys
-    assert pools.serve(pools.of_addresses(WANTED, RUN), asleep)
+    assert serving.runs(address, asleep) == WANTED.keys
+    assert serving.serve(pools.of_addresses(WANTED, RUN), asleep)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from hedgerow.control import references, renewals, rounds
+from hedgerow.control import packages, references, renewals, rounds
 from hedgerow.control.entries import (
     FAILED,
     LIVE,
@@ -21,9 +21,9 @@ from hedgerow.control.entries import (
     Version,
 )
 from hedgerow.control.orders import UPGRADE, Order
+from hedgerow.control.packages import Passed
 from hedgerow.control.placement import AUTO, OWN, Placement
 from hedgerow.control.renewals import Renewal, Renewed
-from hedgerow.control.rounds import Passed
 from hedgerow.control.step import Outcome
 
 E1, E2, E3 = (Placement(environment=name) for name in ("e1", "e2", "e3"))
@@ -60,7 +60,7 @@ def test_apps_of_one_conflict_are_renewed_together() -> None:
     assert (ALL.who, OLD.who, OLD.pool) == ("the shared pool", "old", OWN)
     assert renewals.of_stale(state, {"p1"}) == [dataclasses.replace(renewal, newest=False)]
     done = rounds.begin(state, renewals.passed(Renewed(renewal, Outcome("environment"), "p2")))
-    assert [rounds.environment(done, pool) for pool in ("shared", "shared+plain")] == ["e1", "p2"]
+    assert [packages.environment(done, pool) for pool in ("shared", "shared+plain")] == ["e1", "p2"]
 
 
 def test_it_begins_when_nothing_else_changes_and_counts_only_if_that_stays_so() -> None:
@@ -82,7 +82,7 @@ def rolled(state: State = STATE) -> State:
 def test_one_round_brings_all_and_changes_nothing_else_of_them() -> None:
     blog = AppState("b1", E1, refused="b2", again=5.0, wish=AUTO, placed="as it was")
     state = rolled(STATE.with_app("blog", blog))
-    assert rounds.environment(state) == "e2"
+    assert packages.environment(state) == "e2"
     assert state.app("old") == APPS["old"]
     changed = state.app("blog")
     assert (changed.release, changed.refused, changed.again, changed.placed) == ("b1", "b2", 5.0, "as it was")
@@ -110,7 +110,7 @@ def test_an_order_is_answered_when_the_ledger_tells() -> None:
     assert answer is not None
     assert not answer.done
     assert "reverted at swap" in answer.answer
-    assert rounds.environment(turned) == "e1"
+    assert packages.environment(turned) == "e1"
     assert turned.app("shop").refused == "", "its content is not at fault"
 
 
@@ -150,7 +150,7 @@ def share(app: str, wants: Placement, replaces: bool = False, cause: str = "fold
     ],
 )
 def test_what_was_tried_with_packages_that_are_replaced_is_tried_again(passed: list[Passed], late: list[str]) -> None:
-    assert rounds.outdated(STATE, passed) == late
+    assert packages.outdated(STATE, passed) == late
 
 
 def test_a_release_that_was_live_with_other_packages_goes_back_to_them() -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from hedgerow.control.entries import AppState, Deploy, State
-from hedgerow.control.rounds import LOADING, NOT_READY, Passed, ReplicaView, advance, begin, fail, goal
+from hedgerow.control.packages import Passed
+from hedgerow.control.rounds import LOADING, NOT_READY, ReplicaView, advance, begin, fail, goal
 
 BOTH = State(9, apps={"blog": AppState("b1"), "shop": AppState("s1")})
 

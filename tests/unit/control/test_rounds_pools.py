@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hedgerow.control.entries import MOVE, ROLLBACK, AppState, Deploy, State
+from hedgerow.control.packages import Passed, environment, outdated
 from hedgerow.control.placement import OWN, Placement
-from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, environment, goal, outdated, stay
+from hedgerow.control.rounds import ReplicaView, advance, begin, goal, stay
 from hedgerow.hosting.findings import NAMES, Finding
 
 ALONE = Placement(OWN, "operator", "it was ordered")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from hedgerow.control import pools
 from hedgerow.control.placement import OWN, Placement
 from hedgerow.control.plan import Content
-from hedgerow.control.policy import Action, Add, AddressView, Drain, Sleep, SlotView, Start, StartKeeper, Stop, Wake
-from hedgerow.control.pools import App, Wanted, name_of
+from hedgerow.control.policy import Action, Add, Drain, Sleep, Start, StartKeeper, Stop, Wake
+from hedgerow.control.pools import App, Wanted, canary_name, name_of
 from hedgerow.control.situation import Situation, decide
+from hedgerow.control.views import AddressView, SlotView
 from hedgerow.hosting.mounts import Mount
 
 RUN = Path("/run/hedgerow")
@@ -124,3 +126,11 @@ def test_an_idle_pool_sleeps_until_it_is_asked_or_to_be_another() -> None:
     keeperless = AddressView(POOL, False, "a", gone.slots, asleep=True)
     assert done(APART, APART, keeperless) == [StartKeeper(POOL)]
     assert done(SHARING, SHARING, gone) == [Stop(POOL, "c")]
+
+
+def test_a_canary_s_pool_stays_awake() -> None:
+    """The time that it takes to wake would count as its own."""
+    canary = pools.Canary("/s/releases/blog/b2/blog", Placement(OWN), "", 10, 7)
+    wanted = Wanted({"blog": replace(BLOG, canary=canary)})
+    pool = canary_name("blog")
+    assert done(wanted, wanted, group(pool, pools.of_pools(wanted)[pool]), idle=pool) == []

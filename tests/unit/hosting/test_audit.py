@@ -12,7 +12,18 @@ import pytest
 from hosting_help import get
 
 from hedgerow.hosting.app import HostedApp
-from hedgerow.hosting.audit import FINE, KEPT, MIND, THREADS, asynchronous, audit, of_error, own_modules
+from hedgerow.hosting.audit import (
+    FINE,
+    KEPT,
+    MIND,
+    SINGLE,
+    THREADS,
+    asynchronous,
+    at_once,
+    audit,
+    of_error,
+    own_modules,
+)
 
 # A patched process, as a worker is, that loads what the query says, and tells what the audit does.
 LOADED = """
@@ -106,3 +117,9 @@ def test_an_error_that_patching_makes_is_known_by_its_words() -> None:
     assert note is not None
     assert (note.verdict, note.sentence) == (THREADS, "two requests ran asyncio at once")
     assert of_error("RuntimeError: of the app's own") is None
+
+
+def test_who_refuses_several_threads_gets_one_and_is_told_so() -> None:
+    assert [at_once(["sys", one], 32) for one in sorted(SINGLE)] == [1] * len(SINGLE)
+    assert at_once(["sys", "flask"], 32) == 32
+    assert {note.module for note in audit(SINGLE)} == SINGLE

@@ -106,7 +106,7 @@ def test_the_entry_that_the_manifest_names(make_app: MakeApp, text: str, wanted:
             Manifest(),
             "blog: no entry; looked for app.py, wsgi.py, main.py, passenger_wsgi.py and __init__.py "
             "with application, app or create_app, for a single package with one of them or with wsgi.py, "
-            "and for a key 'entry' in app.toml",
+            "for paste.ini, and for a key 'entry' in app.toml",
         ),
         (
             {"app.py": "x = 1", "main.py": ""},

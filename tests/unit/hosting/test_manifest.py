@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hedgerow.errors import UserError
-from hedgerow.hosting.manifest import Deploy, Manifest, read_manifest
+from hedgerow.hosting.manifest import Deploy, Limits, Manifest, read_manifest
 
 
 def manifest_of(folder: Path, text: str | bytes) -> Manifest:
@@ -171,6 +171,13 @@ def test_a_wrong_value_of_the_table_is_told_with_the_tables_name(folder: Path, l
         ("deploy = 3", "deploy = 3: a table is wanted"),
         ("[[deploy]]", "deploy = [{}]: a table is wanted"),
         ("[deploy.check]\nx = 1", "deploy.check = {'x': 1}: a text is wanted"),
+        ("[limits]\nrunning = 0", "limits.running = 0: 1 to 1000000 are wanted"),
+        ("[limits]\nrate = -1.0", "limits.rate = -1.0: 0 to 1000000 requests a second are wanted"),
+        ("[limits]\nwait_s = 0.0", "limits.wait_s = 0.0: above 0"),
+        ("[limits]\nruning = 3", "unknown key 'limits.runing': did you mean 'limits.running'?"),
+        ("[limits]\ndeadline_s = 301.0", "limits.deadline_s = 301.0: 0.1 to 300 seconds are wanted"),
+        ('[limits]\npaths = {"a" = 3}', "limits.paths = {'a': 3}: 'a': it must start with '/'"),
+        ('[limits]\npaths = {"/a" = "3"}', "limits.paths = {'/a': '3'}: a table of numbers is wanted"),
     ],
 )
 def test_a_wrong_table_is_told_with_a_hint(folder: Path, text: str, words: str) -> None:
@@ -193,7 +200,9 @@ def test_what_is_no_toml_is_told_with_its_place(folder: Path, text: str | bytes,
 
 
 @pytest.mark.parametrize(
-    "field", [*dataclasses.fields(Manifest), *dataclasses.fields(Deploy)], ids=lambda field: field.name
+    "field",
+    [field for kind in (Manifest, Deploy, Limits) for field in dataclasses.fields(kind)],
+    ids=lambda field: field.name,
 )
 def test_each_option_has_help(field: dataclasses.Field[object]) -> None:
     assert len(field.metadata["help"]) > 20
@@ -218,3 +227,11 @@ def test_what_is_no_file_is_not_opened(folder: Path, make: Callable[[Path], None
     make(folder / "app.toml")
     with pytest.raises(UserError, match=r"blog/app\.toml is not a file"):
         read_manifest(folder)
+
+
+def test_a_limit_of_memory_is_no_shared_process_s(folder: Path) -> None:
+    assert manifest_of(folder, "limits.memory_mb = 300\n").limits.memory_mb == 300
+    with pytest.raises(UserError, match=r"limits.memory_mb is for a pool of its own, and pool is shared"):
+        manifest_of(folder, 'pool = "shared"\nlimits.memory_mb = 300\n')
+    with pytest.raises(UserError, match=r"limits.memory_mb = 10: 64 to 10000000 are wanted"):
+        manifest_of(folder, "limits.memory_mb = 10\n")

@@ -34,7 +34,8 @@ def breaks(application):
 
 
 def app(load: Load, manifest: str, name: str = "blog") -> HostedApp:
-    return load(name, {"app.py": APP, "own.py": OWN.replace("NAME", name), "app.toml": manifest})
+    files = {"own.py": OWN.replace("NAME", name), "style/page.xsl": "<a>\n</b>"}
+    return load(name, {"app.py": APP, "app.toml": manifest, **files})
 
 
 def ask(app: HostedApp, **environ: str) -> tuple[dict[str, str], bytes]:
@@ -93,7 +94,27 @@ def test_paths_are_in_the_apps_folder(load: Load) -> None:
     assert ask(found)[0]["Retry-After"] == "120"
 
 
+FILTER = """
+from dataclasses import dataclass
+from hedgerow.middleware.filters import Buffering
+
+@dataclass(frozen=True, kw_only=True)
+class Footer(Buffering):
+    text: str
+
+    def body(self, environ, body):
+        return body + self.text.encode()
+"""
+
+
+def test_a_filter_of_the_apps_own_has_options_in_the_list(load: Load) -> None:
+    use = '[[middleware]]\nuse = "own:Footer"\ntypes = ["text/*"]\nlimit = 100\ntext = " and more"\n'
+    headers, body = ask(load("blog", {"app.py": APP, "own.py": FILTER, "app.toml": use}))
+    assert (body, headers["Content-Length"]) == (b"nothing and more", "16")
+
+
 WHERE, CORS = "blog/app.toml: middleware 1, ", 'use = "cors"\norigins = '
+XSLT = 'use = "xslt"\nstylesheet = "'
 
 
 @pytest.mark.parametrize(
@@ -106,6 +127,9 @@ WHERE, CORS = "blog/app.toml: middleware 1, ", 'use = "cors"\norigins = '
         ('use = "compress"\nlevl = 1', f"{WHERE}compress: unknown key 'levl': did you mean 'level'?"),
         (f'{CORS}["*"]\ncredentials = true', f"{WHERE}cors: credentials = true wants each origin named, not '*'"),
         ('use = "maintenance"\nfile = 3', f"{WHERE}maintenance: file = 3: a path is wanted"),
+        (f'{XSLT}style/page.xsl"', f"{WHERE}xslt: page.xsl line 2: Opening and ending tag mismatch: a line 1 and b"),
+        (f'{XSLT}gone.xsl"', f"{WHERE}xslt: gone.xsl: No such file or directory"),
+        (f'{XSLT}x"\nquery = ["a b"]', f"{WHERE}xslt: query = ['a b']: 'a b' is no name of a parameter"),
         ('use = "own:Gone"', f"{WHERE}own:Gone: module '_hedgerow_app_blog.own' has no attribute 'Gone'"),
         ('use = "own:none"', f"{WHERE}own:none: it makes no callable but a value of type NoneType"),
         ('use = "own:breaks"', "blog/own.py line 11: LookupError: no such table"),
@@ -122,3 +146,19 @@ def test_a_server_of_its_own_has_no_callable_to_wrap(load: Load) -> None:
     assert error(found).sentence == (
         "blog/app.toml: middleware is for a WSGI callable, and the command of `run` has none"
     )
+
+
+def test_routes_lead_to_other_callables_of_the_app(load: Load) -> None:
+    found = load(
+        "routing",
+        {
+            "app.py": APP,
+            "admin.py": APP.replace('"nothing"', '"the admin at " + environ["SCRIPT_NAME"]'),
+            "app.toml": '[[middleware]]\nuse = "routes"\ntable = {"/admin" = "admin:application"}\n',
+        },
+    )
+    assert ask(found, PATH_INFO="/x")[1] == b"nothing"
+    assert ask(found, PATH_INFO="/admin/x", SCRIPT_NAME="/routing")[1] == b"the admin at /routing/admin"
+    wrong = load("misrouting", {"app.py": APP, "app.toml": '[[middleware]]\nuse = "routes"\ntable = {"/a" = 1}\n'})
+    said = "middleware 1, routes: table: '/a' leads to no callable but to a value of type int"
+    assert error(wrong).sentence == f"misrouting/app.toml: {said}"

@@ -21,6 +21,7 @@ CHANGES = {
     "recursion": ("import sys\nsys.setrecursionlimit(4321)", "the recursion limit (4321 instead of"),
     "signal": ("import signal\nsignal.signal(signal.SIGUSR1, lambda *_: None)", "what SIGUSR1 does"),
     "directory": ("import os\nos.chdir('/')", "the working directory (/)"),
+    "variables": ("import os\nvars(os)['environ'] = dict(os.environ)", "what os.environ is"),
     "ignored": ("import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)", "what SIGTERM does"),
 }
 

@@ -44,6 +44,9 @@ class FakeClient:
     def gone(self) -> bool:
         return len(self.sent) >= self.leaves_after
 
+    def hand_over(self) -> tuple[str, bytes]:
+        return "the socket", b"early"
+
     @property
     def wire(self) -> bytes:
         return b"".join(self.sent)

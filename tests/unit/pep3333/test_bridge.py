@@ -477,6 +477,15 @@ def test_the_servers_own_headers_are_sent_as_they_are() -> None:
     assert b"\r\nX-Accel-Redirect: @refused\r\n" in client.sent[0]
 
 
+def test_an_answer_has_one_id_and_the_apps_if_it_tells_one() -> None:
+    for told, headers in ((b"X-Request-Id: ours", []), (b"x-request-id: theirs", [("x-request-id", "theirs")])):
+        client = FakeClient()
+        make_exchange(client, own_headers=("X-Request-Id: ours", "X-Other: 1")).answer("200 OK", headers, b"")
+        lines = client.sent[0].split(b"\r\n")
+        assert [line for line in lines if line.lower().startswith(b"x-request-id")] == [told]
+        assert b"X-Other: 1" in lines
+
+
 def test_server_timing_is_told_when_the_head_is_made_and_beside_the_apps_own() -> None:
     clock = [0.0]
 
@@ -569,6 +578,37 @@ def test_an_app_can_ask_whether_the_client_has_gone() -> None:
     assert seen == [False, True]
     client.leaves_after = 1000
     assert environ["hedgerow.client_disconnected"]()  # that request's client, not the connection's next one
+
+
+def test_a_socket_is_had_once_and_nothing_of_the_answer_is_sent_then() -> None:
+    client = FakeClient()
+    exchange = make_exchange(client)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        assert exchange.take_socket() == ("the socket", b"early")
+        with pytest.raises(AppError, match="once, while nothing is sent"):
+            exchange.take_socket()
+        return iter([b"nobody's"])
+
+    exchange.run(app, {})
+    assert (client.wire, exchange.complete, exchange.close) == (b"", True, True)
+    assert exchange.status == "101 Switching Protocols"
+    with pytest.raises(AppError):
+        exchange.take_socket()
+
+
+def test_no_socket_is_had_behind_a_head() -> None:
+    client = FakeClient()
+    exchange = make_exchange(client)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "1")])
+        yield b"x"
+        with pytest.raises(AppError, match="once, while nothing is sent"):
+            exchange.take_socket()
+
+    exchange.run(app, {})
+    assert client.wire.endswith(b"\r\n\r\nx")
 
 
 class Text(str):

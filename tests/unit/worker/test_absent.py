@@ -10,7 +10,8 @@ from hedgerow.config import Settings
 from hedgerow.control import layout
 from hedgerow.control.entries import AppState, Deploy
 from hedgerow.control.ledger import Ledger
-from hedgerow.control.rounds import Passed, ReplicaView, advance, begin, fail, goal
+from hedgerow.control.packages import Passed
+from hedgerow.control.rounds import ReplicaView, advance, begin, fail, goal
 from hedgerow.errors import LoadError
 from hedgerow.hosting.app import load_app
 from hedgerow.hosting.host import Host

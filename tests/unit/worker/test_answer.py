@@ -107,7 +107,7 @@ def test_another_protocol() -> None:
     answer = Answer("GET")
     answer.feed(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-X: 1\r\n\r\n\x81\x00")
     told = (answer.status, answer.headers, answer.rest, answer.keep)
-    assert told == (101, [("Sec-X", "1"), ("Upgrade", "websocket")], b"\x81\x00", True)
+    assert told == (101, [("Sec-X", "1"), ("Upgrade", "websocket")], b"\x81\x00", False)
 
 
 @pytest.mark.parametrize(("field", "refused"), [(b"@refused", True), (b"/x", False)])

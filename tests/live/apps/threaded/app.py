@@ -17,6 +17,7 @@ import gevent.monkey
 SEEN = contextvars.ContextVar("SEEN", default="nothing")
 LOCAL = threading.local()
 HOLD = threading.Event()
+COMPUTED = threading.Event()
 LEFT = []
 GONE = []
 
@@ -58,10 +59,15 @@ def do_release(environ, start_response):
 
 
 def do_compute(environ, start_response):
-    end = time.monotonic() + float(environ["QUERY_STRING"])
-    while time.monotonic() < end:
+    """Until /computed."""
+    while not COMPUTED.is_set():
         pass
     return text(start_response, "computed")
+
+
+def do_computed(environ, start_response):
+    COMPUTED.set()
+    return text(start_response, "told")
 
 
 async def view():
