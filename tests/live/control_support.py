@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from complaints import complaints
+
 HEDGEROW = [sys.executable, "-m", "hedgerow.cli"]
 
 COUNTER = """
@@ -187,6 +189,10 @@ def stack(workers: int = 2, **environ: str) -> Iterator[Stack]:
     made = Stack(base, workers, free_port(), first, clean | more | environ)
     try:
         yield made
+    except BaseException:
+        if made.process:
+            print(complaints(made.log))
+        raise
     finally:
         if made.process:
             left = made.pids() if (base / "run" / "supervisord.pid").exists() else []

@@ -6,7 +6,7 @@ A module is a pair: `test_<topic>.py` with its sentences, and, where the stack m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(docker.HERE) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the stack said of a failed test's time, since its containers are gone when the failure is read."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and report.when == "call" and isinstance(stack, docker.Stack):
+        try:
+            told = stack.complaints(call.start)
+        except (docker.DockerError, OSError) as error:
+            told = str(error)
+        report.sections.append(("the stack's complaints", told))
+    return report
 
 
 @pytest.fixture(scope="session")

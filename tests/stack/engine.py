@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from complaints import complaints
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TAG = "test"
@@ -140,6 +142,10 @@ class Stack:
 
     def logs(self, *services: str) -> str:
         return self.compose("logs", "--no-color", "--no-log-prefix", *services)
+
+    def complaints(self, since: float) -> str:
+        """What front and replicas have had to complain of since then (Unix time)."""
+        return complaints(self.compose("logs", "--no-color", "--since", f"{since:.0f}"))
 
     def exec(self, service: str, *command: str, index: int = 1) -> str:
         """What a command in a running container prints; it must succeed."""
