@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,30 @@ def test_nobody_answers(binary: NginxBinary, tmp_path: Path, method: str, size: 
         assert str(line["request"]).startswith(f"{method} /errors/502.html ")
 
 
+def breaks_off(exchange: Exchange) -> None:
+    exchange.read_body()
+    exchange.drop()
+
+
+@pytest.mark.parametrize(("handler", "cause"), [(None, "unreachable"), (breaks_off, "crashed")])
+def test_the_cause_is_one_word_in_page_and_json_and_log(
+    binary: NginxBinary, tmp_path: Path, handler: Callable[[Exchange], None] | None, cause: str
+) -> None:
+    with backends(handler) as addresses, running(tmp_path, binary, addresses) as front:
+        page = front.request("POST", "/a.json", "Accept: text/html, application/json;q=0.9", body=b"x")
+        assert f"<small>{cause} · request <code>{front.last_line()['request_id']}</code>" in page.body.decode()
+        assert page.header("Content-Type") == ["text/html; charset=utf-8"]
+        told = front.request("POST", "/a.html", "Accept: application/json", body=b"x")
+        assert told.header("Content-Type") == ["application/json"]
+        line = front.last_line(2)
+        assert json.loads(told.body)["error"].startswith("No worker could take or finish")
+        assert json.loads(told.body) | {"error": ""} == {
+            "status": 502, "error": "", "cause": cause, "request_id": line["request_id"]
+        }  # fmt: skip
+        assert (line["status"], line["cause"]) == (502, cause)
+        assert page.header("Vary") == told.header("Vary") == ["Accept"]
+
+
 def test_head_gets_the_status_alone(binary: NginxBinary, tmp_path: Path) -> None:
     with backends(None) as addresses, running(tmp_path, binary, addresses) as front:
         answer = front.request("HEAD", "/")
@@ -73,6 +99,7 @@ def test_an_answer_that_never_comes_is_504_and_asked_for_once(
         answer = front.request(method, "/", body=bytes(size))
         assert answer.status == 504
         assert "<title>504 · " in answer.body.decode()
+        assert front.last_line()["cause"] == "deadline"
         assert sum(len(address.seen) for address in addresses) == 1
 
 

@@ -1,7 +1,8 @@
 """The pages that the host answers itself: finite, self-contained, and without secrets.
 
-Each is (status, headers, body); as JSON where the Accept header prefers that. A traceback is shown only where the
-caller gives one, which is while an app is developed (errorpage.py).
+Each is (status, headers, body); as JSON where the Accept header prefers that. One for a request that an app could not
+answer names the cause in a word, and the request. A traceback is shown only where the caller gives one, which is while
+an app is developed (errorpage.py).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
 
@@ -36,6 +38,12 @@ li span:last-child{margin-left:auto;white-space:nowrap}
 _NO_APPS = "<p>No app is here yet. Put a folder with an <code>app.py</code> into the apps folder.</p>"
 
 
+_REFUSED = {
+    "full": "Too many requests are being served at the moment. Please try again.",
+    "starting": "The app is being started. Please try again.",
+}
+
+
 class Listed(Protocol):
     """What the index shows of an app."""
 
@@ -60,21 +68,24 @@ def index(apps: Iterable[Listed], accept: str = "") -> Page:
 
 
 def not_found(accept: str = "") -> Page:
-    return _told("404 Not Found", "Nothing is here", "No app answers at this address.", accept)
+    text = "No app answers at this address."
+    return _page("404 Not Found", "Nothing is here", f"<p>{text}</p>", {"error": text}, accept)
 
 
-def app_down(name: str, accept: str = "", failure: Failure | None = None) -> Page:
+def app_down(name: str, accept: str = "", failure: Failure | None = None, request_id: str = "") -> Page:
     """For the mount of an app that could not be loaded. failure: shown if it is given."""
     if failure is not None:
         note = "What ran before runs no more. Save a change and load this page again."
         return _shown("503 Service Unavailable", f"{name} cannot be loaded", note, failure, accept)
     text = f"The app {name} could not be started. The traceback is in the log and in `hedgerow status`."
-    return _told("503 Service Unavailable", f"{name} is down", text, accept, [("Retry-After", "10")], app=name)
+    told = _Told("503 Service Unavailable", f"{name} is down", text, "down", request_id, 10)
+    return _tell(told, accept, app=name)
 
 
 def not_here(name: str, sentence: str, accept: str = "") -> Page:
     """For the mount of an app that what serves here cannot have; the sentence says why."""
-    return _told("503 Service Unavailable", f"{name} is not served here", f"{name}: {sentence}.", accept, app=name)
+    told = _Told("503 Service Unavailable", f"{name} is not served here", f"{name}: {sentence}.", "down")
+    return _tell(told, accept, app=name)
 
 
 def failed(request_id: str, accept: str = "", failure: Failure | None = None) -> Page:
@@ -82,39 +93,56 @@ def failed(request_id: str, accept: str = "", failure: Failure | None = None) ->
     if failure is not None:
         note = f"In the log this request has the number {request_id}."
         return _shown("500 Internal Server Error", "The app failed on this request", note, failure, accept)
-    text = f"The app failed on this request. In the log it has the number {request_id}."
-    return _told("500 Internal Server Error", "Something went wrong", text, accept, request_id=request_id)
+    text = "The app failed on this request. The traceback is in the log."
+    return _tell(_Told("500 Internal Server Error", "Something went wrong", text, "error", request_id), accept)
 
 
 def broken_off(request_id: str, accept: str = "") -> Page:
     """For a request whose pool ended before it answered."""
-    text = f"The app ended before it answered this request. In the log it has the number {request_id}."
-    return _told("502 Bad Gateway", "The app ended", text, accept, request_id=request_id)
+    text = "The app ended before it answered this request."
+    return _tell(_Told("502 Bad Gateway", "The app ended", text, "crashed", request_id), accept)
 
 
-def late(request_id: str, accept: str = "") -> Page:
-    """For a request that was ended when its time was over."""
-    text = f"The app took too long to answer this request. In the log it has the number {request_id}."
-    return _told("504 Gateway Timeout", "Too late", text, accept, request_id=request_id)
+def late(request_id: str, accept: str = "", cause: str = "deadline") -> Page:
+    """For a request that was ended when its time was over. cause: `deadline`, or `blocked`: it kept others waiting."""
+    text = "The app took too long to answer this request."
+    return _tell(_Told("504 Gateway Timeout", "Too late", text, cause, request_id), accept)
 
 
-def refused(retry_after_s: int = 1, accept: str = "") -> Page:
-    """For a request that no address had room for."""
-    text = "Too many requests are being served at the moment. Please try again."
-    return _told("503 Service Unavailable", "Busy", text, accept, [("Retry-After", str(retry_after_s))])
+def refused(retry_after_s: int = 1, accept: str = "", cause: str = "full", request_id: str = "") -> Page:
+    """For a request that no address had room for. cause: RefusedError's."""
+    text = _REFUSED.get(cause, _REFUSED["full"])
+    return _tell(_Told("503 Service Unavailable", "Busy", text, cause, request_id, retry_after_s), accept)
 
 
-def too_many(retry_after_s: int, accept: str = "") -> Page:
+def too_many(retry_after_s: int, accept: str = "", request_id: str = "") -> Page:
     """For a request beyond an app's rates."""
     text = "More requests have come than this app takes in a second. Please try again."
-    return _told("429 Too Many Requests", "Slow down", text, accept, [("Retry-After", str(retry_after_s))])
+    return _tell(_Told("429 Too Many Requests", "Slow down", text, "rate", request_id, retry_after_s), accept)
 
 
-def _told(
-    status: str, title: str, text: str, accept: str, headers: list[tuple[str, str]] | None = None, **facts: str
-) -> Page:
-    html = re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
-    return _page(status, title, f"<p>{html}</p>", {"error": text, **facts}, accept, headers)
+@dataclass(frozen=True)
+class _Told:
+    """What a page says of a request that its app did not answer. text: one sentence or two, with `code` in it; cause:
+    one word, as in the log; retry_after_s: when it may be sent again, 0 if nobody knows.
+    """
+
+    status: str
+    title: str
+    text: str
+    cause: str
+    request_id: str = ""
+    retry_after_s: int = 0
+
+
+def _tell(told: _Told, accept: str, **facts: str) -> Page:
+    html = re.sub("`([^`]*)`", r"<code>\1</code>", escape(told.text))
+    number = f" · request <code>{escape(told.request_id)}</code>" if told.request_id else ""
+    html = f"<p>{html}</p><p><small>{told.cause}{number}</small></p>"
+    if told.request_id:
+        facts["request_id"] = told.request_id
+    headers = [("Retry-After", str(told.retry_after_s))] if told.retry_after_s else None
+    return _page(told.status, told.title, html, {"error": told.text, "cause": told.cause, **facts}, accept, headers)
 
 
 def _shown(status: str, title: str, note: str, failure: Failure, accept: str) -> Page:

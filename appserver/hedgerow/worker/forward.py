@@ -18,7 +18,7 @@ from ..http.answer import SWITCHING
 from .job import REFUSED, Job
 from .members import Pool
 from .passage import Passage, exchange_of
-from .refusal import refuse
+from .refusal import NOT_ENTERED, cause_line, refuse
 from .transfer import BrokenOff
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Forward:
         if answer.refused and self._ours:
             raise RefusedError(answer.cause or "full", answer.retry_after_s)
         if answer.cause and self._ours:
-            passage.job.cause, passage.job.refused = answer.cause, REFUSED
+            _heed(passage.job, answer.cause)
         if answer.status == SWITCHING:
             passage.switch()
             return ()
@@ -79,15 +79,24 @@ class Forward:
 
     def tell(self, job: Job, error: BrokenOff) -> None:
         """Into the log: what the pool did."""
-        job.cause = "pool"
+        job.cause = "crashed"
         request = job.request
         job.connection.server.log.tell("error", f"{request.method} {request.target}: the pool of {self.name}: {error}")
 
     def _broken(self, job: Job, error: BrokenOff, start_response: StartResponse) -> Iterable[bytes]:
         self.tell(job, error)
+        exchange_of(job).add_own((cause_line(job.cause),))
         status, headers, body = pages.broken_off(job.request_id, job.request.fields.get("HTTP_ACCEPT", ""))
         start_response(status, headers)
         return [body]
+
+
+def _heed(job: Job, cause: str) -> None:
+    """The pool's worker has told why its answer is none of the app's; who sends to us hears it too."""
+    job.cause = cause
+    if cause in NOT_ENTERED:
+        job.refused = REFUSED
+    exchange_of(job).add_own((cause_line(cause),))
 
 
 def _refused(job: Job, refusal: RefusedError, start_response: StartResponse) -> Iterable[bytes]:

@@ -10,9 +10,15 @@ from .job import MOVED, REFUSED, Job
 # nginx sends a request that was answered with this to the other addresses, and a worker that sent it on to us refuses
 # it in its turn; it is in no app's power to send it.
 SEND_ELSEWHERE = "X-Accel-Redirect: @refused"
+NOT_ENTERED = ("down", "rate")  # causes of answers in an app's name, given before it was entered
 # A request of an app that arrives is kept for so long before it is sent elsewhere: the front moves it four times only,
 # and in turns that all requests share, so it may meet only addresses that do not have the app yet.
 ARRIVAL_S = 0.5
+
+
+def cause_line(cause: str) -> str:
+    """A line of the head by which who sends to us hears why this is no answer of the app. The front hides it."""
+    return f"X-Hedgerow-Cause: {cause}"
 
 
 def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
@@ -20,7 +26,9 @@ def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
     job.cause = refusal.cause
     job.refused = MOVED if job.movable else REFUSED
     if not job.movable:
-        return pages.refused(refusal.retry_after_s, job.request.fields.get("HTTP_ACCEPT", "")), 0.0
+        accept = job.request.fields.get("HTTP_ACCEPT", "")
+        job.own_headers += (cause_line(refusal.cause),)
+        return pages.refused(refusal.retry_after_s, accept, refusal.cause, job.request_id), 0.0
     # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
     job.own_headers += (SEND_ELSEWHERE,)
     arrives = refusal.cause == "starting" and not job.connection.server.draining  # else somebody has it by now
@@ -30,6 +38,6 @@ def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
 def refuse_behind(job: Job, refusal: RefusedError) -> Page:
     """The page for a worker that has sent the request on to us, and knows where else it may go."""
     job.cause, job.refused = refusal.cause, MOVED
-    told = f"X-Hedgerow-Cause: {refusal.cause}", f"X-Hedgerow-Retry: {refusal.retry_after_s}"
+    told = cause_line(refusal.cause), f"X-Hedgerow-Retry: {refusal.retry_after_s}"
     job.own_headers += (SEND_ELSEWHERE, *told)
     return "503 Service Unavailable", [], b""

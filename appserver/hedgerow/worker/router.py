@@ -37,7 +37,7 @@ from .fronted import Fronted
 from .job import REFUSED, Job, Target
 from .log import quote
 from .members import Pool
-from .refusal import refuse, refuse_behind
+from .refusal import cause_line, refuse, refuse_behind
 from .runner import page_application
 from .waiting import Waiting
 
@@ -183,7 +183,7 @@ class Router:
         if target.rates is not None:
             after_s = target.rates.take(self._client(job), monotonic())
             if after_s:
-                page = pages.too_many(math.ceil(after_s), job.request.fields.get("HTTP_ACCEPT", ""))
+                page = pages.too_many(math.ceil(after_s), job.request.fields.get("HTTP_ACCEPT", ""), job.request_id)
                 self._show_instead(job, "rate", page)
                 return False
         if not target.gate.enter():
@@ -210,7 +210,7 @@ class Router:
         shown = None
         if self._show_errors and isinstance(app, HostedApp):
             shown = failure.as_edited(app.error, app.folder, self._edited(app))
-        self._show_instead(job, "down", pages.app_down(app.name, accept, shown))
+        self._show_instead(job, "down", pages.app_down(app.name, accept, shown, job.request_id))
 
     def _edited(self, app: HostedApp) -> Path:
         """The folder that the app's author edits: a release is a copy of it, `module:callable` is not copied."""
@@ -236,8 +236,7 @@ class Router:
     def _show_instead(self, job: Job, cause: str, page: Page) -> None:
         """A page in the app's name, that is no other address's business."""
         job.cause, job.refused = cause, REFUSED
-        if self._is_behind:
-            job.own_headers += (f"X-Hedgerow-Cause: {cause}",)
+        job.own_headers += (cause_line(cause),)
         self._show(job, page)
 
     def _show(self, job: Job, page: Page, after_s: float = 0.0) -> None:

@@ -30,6 +30,7 @@ from .clock import http_date
 from .connection import Connection
 from .job import Job, Target
 from .log import request_id
+from .refusal import cause_line
 from .threads import Crossing
 from .transfer import BrokenOff, ClientGone
 
@@ -179,13 +180,18 @@ def _fail(job: Job, access: AccessLog, exchange: Exchange, error: BaseException)
     if isinstance(error, HttpError):
         page = error_page(error)
     elif isinstance(error, DeadlineError):  # which has been told of
-        page = pages.late(job.request_id, accept)
+        job.cause = job.cause or "deadline"
+        page = pages.late(job.request_id, accept, job.cause)
     else:
+        if exchange.head is None:  # else it is told as an answer that broke off
+            job.cause = job.cause or "error"
         access.log.tell("error", f"{request.method} {request.target} raised {type(error).__name__}", error)
         missed.notice(error)
         shown = job.target.tell(error) if job.target.tell is not None else None
         page = pages.failed(job.request_id, accept, shown)
     if exchange.head is None and not exchange.complete:  # else the connection speaks another protocol
+        if job.cause:
+            exchange.add_own((cause_line(job.cause),))
         with contextlib.suppress(OSError):
             exchange.answer(*page)
 
