@@ -1,6 +1,7 @@
 #!/bin/sh
-# Prepares the folder that nginx runs in: links to the static files, and the four files that depend on the installation.
-# The same script serves the container's entry point and a bare machine; it needs nothing but a POSIX shell and coreutils.
+# Prepares the folder that nginx runs in: links to the static files, and the files that depend on the installation.
+# The same script serves the container's entry point and a bare machine; it needs nothing but a POSIX shell and coreutils, and
+# the command openssl for HTTPS.
 #
 #   HEDGEROW_FRONT_RUN      target folder, absolute, writable
 #   HEDGEROW_WORKERS        addresses of a replica, 1 to 256                         (2)
@@ -10,6 +11,13 @@
 #   HEDGEROW_PORT           port of the front                                        (8080)
 #   HEDGEROW_INTERNAL_PORT  port for replicas and health checks                      (8081; fixed addresses: a socket in the target)
 #   HEDGEROW_METRICS_PORT   port on which a replica tells its figures; 0: none does          (0)
+#   HEDGEROW_HTTPS          off; on: with the certificates of a folder; development: with ones made at the first start    (off)
+#   HEDGEROW_HTTPS_PORT     port of HTTPS, and by UDP of HTTP/3; HEDGEROW_PORT then only sends clients there            (8443)
+#   HEDGEROW_HTTPS_PUBLIC_PORT  the same port as clients see it, if it is published as another one
+#   HEDGEROW_CERTIFICATES   folder with NAME.pem and NAME.key, or NAME/fullchain.pem and NAME/privkey.pem as certbot's `live`
+#   HEDGEROW_HTTPS_NAMES    with development: further names and addresses, parted by blanks or commas
+#   HEDGEROW_HSTS           seconds that browsers are to keep to HTTPS; 0: nothing is said                       (0)
+#   HEDGEROW_ACME           folder whose .well-known/acme-challenge/ is served by plain HTTP, for certbot's webroot
 #   HEDGEROW_NGINX          the nginx binary                                         (nginx)
 #   HEDGEROW_NGINX_FILES    folder with nginx.conf, conf.d and snippets              (where this script lies)
 #
@@ -34,6 +42,27 @@ number() {
     fi
 }
 
+# note SENTENCE: what is worth knowing and no mistake. Told here, and kept for `hedgerow front show`.
+notes=
+note() {
+    printf '%s\n' "$1" >&2
+    notes="$notes# $1
+"
+}
+
+# folder NAME VALUE
+folder() {
+    case $2 in
+        /*) ;;
+        *) fail "$1=$2: not an absolute path" ;;
+    esac
+    case $2 in
+        *[\"\\\;\{\}\$]* | *'
+'*) fail "$1=$2: has a character that nginx's files cannot hold" ;;
+    esac
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
 workers=${HEDGEROW_WORKERS:-2}
 first=${HEDGEROW_FIRST_ADDRESS:-8001}
 host=${HEDGEROW_UPSTREAM_HOST:-127.0.0.1}
@@ -74,14 +103,7 @@ fi
 if [ "$metrics" != 0 ]; then
     number HEDGEROW_METRICS_PORT "$metrics" 1 65535
 fi
-case $target in
-    /*) ;;
-    *) fail "HEDGEROW_FRONT_RUN=$target: not an absolute path" ;;
-esac
-case $target in
-    *[\"\\\;\{\}\$]* | *'
-'*) fail "HEDGEROW_FRONT_RUN=$target: has a character that nginx's files cannot hold" ;;
-esac
+folder HEDGEROW_FRONT_RUN "$target"
 if [ ! -f "$files/nginx.conf" ]; then
     fail "HEDGEROW_NGINX_FILES=$files: no nginx.conf in it"
 fi
@@ -89,6 +111,8 @@ files=$(cd "$files" && pwd)
 if ! built=$("$nginx" -V 2>&1); then
     fail "HEDGEROW_NGINX=$nginx: cannot be run"
 fi
+. "$here/https.sh"
+check_https
 if ! mkdir -p "$target" 2>/dev/null || [ ! -w "$target" ]; then
     fail "HEDGEROW_FRONT_RUN=$target: cannot be written"
 fi
@@ -168,8 +192,11 @@ TEXT
 {
     echo "# Rendered by render.sh: where clients connect."
     echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"
-    echo "listen $port default_server;"
+    render_listen
 } >"$target/listen.conf"
+
+render_https >"$target/https.conf"
+tell_https
 
 # A socket that a killed nginx left behind would keep the next one from binding.
 rm -f "$target/internal.sock"
@@ -194,3 +221,30 @@ rm -f "$target/internal.sock"
         esac
     done
 } >"$target/modules.conf"
+
+# What `hedgerow front show` tells first.
+{
+    echo "# $(echo "$built" | head -n 1)"
+    printf '%s' "$notes"
+    while read -r name value; do
+        echo "HEDGEROW_$name=$value"
+    done <<VALUES
+WORKERS $workers
+FIRST_ADDRESS $first
+UPSTREAM_HOST $host
+RESOLVER $resolver
+PORT $port
+INTERNAL_PORT $internal
+METRICS_PORT $metrics
+HTTPS $https
+HTTPS_PORT $https_port
+HTTPS_PUBLIC_PORT $https_public
+CERTIFICATES $certificates
+HTTPS_NAMES $https_names
+HSTS $hsts
+ACME $acme
+NGINX $nginx
+NGINX_FILES $files
+FRONT_RUN $target
+VALUES
+} >"$target/installation.txt"

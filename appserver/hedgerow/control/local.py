@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 
 from ..errors import LoadError, UserError
@@ -129,22 +130,22 @@ def _obstacle(host: str, port: int) -> OSError | None:
     return None
 
 
-def free_ports(host: str, first: int, count: int, front: int) -> int:
-    """The first of `count` free ports in a row, from `first` on. front: a port that is free now and already given."""
+def free_ports(host: str, first: int, count: int, given: Container[int]) -> int:
+    """The first of `count` free ports in a row, from `first` on. given: ports that are free now and another's."""
     for start in range(first, 65536 - count + 1):
         ports = range(start, start + count)
-        if front not in ports and all(is_free(host, port) for port in ports):
+        if all(port not in given for port in ports) and all(is_free(host, port) for port in ports):
             return start
     raise UserError(f"no {count} free ports in a row from {first} on")
 
 
-def check_port(host: str, port: int) -> None:
+def check_port(host: str, port: int, option: str = "--port") -> None:
     """Raises UserError, with the reason, if the front could not listen there."""
     found = _obstacle(host, port)
     if found is None:
         return
     if found.errno == errno.EADDRINUSE:
-        raise UserError(f"port {port} is in use by somebody else; --port names another one")
+        raise UserError(f"port {port} is in use by somebody else; {option} names another one")
     if found.errno == errno.EACCES:
-        raise UserError(f"port {port}: this user may not listen there; --port names another one, above 1023")
-    raise UserError(f"port {port}: {found.strerror}; --port names another one")
+        raise UserError(f"port {port}: this user may not listen there; {option} names another one, above 1023")
+    raise UserError(f"port {port}: {found.strerror}; {option} names another one")

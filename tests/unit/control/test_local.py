@@ -28,17 +28,17 @@ def four() -> Iterator[int]:
 
 
 def test_the_addresses_keep_away_from_the_port_of_the_front(four: int) -> None:
-    assert local.free_ports(HOST, four, 2, front=0) == four
-    assert local.free_ports(HOST, four, 2, front=four) == four + 1
-    assert local.free_ports(HOST, four, 2, front=four + 1) == four + 2
+    assert local.free_ports(HOST, four, 2, given=(0,)) == four
+    assert local.free_ports(HOST, four, 2, given=(four,)) == four + 1
+    assert local.free_ports(HOST, four, 2, given=(four + 1,)) == four + 2
 
 
 def test_the_last_ports_there_are_can_be_used() -> None:
     if not local.is_free(HOST, 65535):
         pytest.fail("this test needs port 65535")
-    assert local.free_ports(HOST, 65535, 1, front=0) == 65535
+    assert local.free_ports(HOST, 65535, 1, given=(0,)) == 65535
     with pytest.raises(UserError, match="no 2 free ports"):
-        local.free_ports(HOST, 65535, 2, front=0)
+        local.free_ports(HOST, 65535, 2, given=(0,))
 
 
 def test_a_port_that_is_taken_is_told_as_that(four: int) -> None:
