@@ -167,7 +167,7 @@ def running(
         change(target / "snippets")
     with launched(command, target, port, folder) as started:
         started.internal_port = internal if host else None
-        wait_for(lambda: _is_up(started), "nginx to answer on its internal socket")
+        wait_for(lambda: is_up(started), "nginx to answer on its internal socket")
         yield started
 
 
@@ -213,7 +213,7 @@ def launched(command: list[str], target: Path, port: int, folder: Path) -> Itera
         process.wait(PATIENCE_S)
 
 
-def _is_up(started: Front) -> bool:
+def is_up(started: Front) -> bool:
     assert started.process.poll() is None, started.errors.read_text()
     try:
         return started.internal("/addresses").status == 200
