@@ -72,7 +72,8 @@ def test_rendering_twice_gives_the_same_folder(tmp_path: Path) -> None:
     assert run_script(tmp_path).returncode == 0
     assert tree() == first
     assert set(first) == {
-        "nginx.conf", "conf.d", "snippets", "upstream.conf", "listen.conf", "internal.conf", "modules.conf"
+        "nginx.conf", "conf.d", "snippets", "upstream.conf", "listen.conf", "https.conf", "internal.conf",
+        "modules.conf", "installation.txt",
     }  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def test_a_module_snippet_is_used_only_if_nginx_has_the_module(tmp_path: Path) -
 
 
 def test_each_snippet_is_included_somewhere() -> None:
-    together = "".join(path.read_text() for path in FILES.rglob("*.conf"))
+    together = "".join(path.read_text() for path in (*FILES.rglob("*.conf"), *FILES.rglob("*.sh")))
     for path in (FILES / "snippets").glob("*.conf"):
         assert f"include snippets/{path.name};" in together, path.name
 
@@ -222,7 +223,7 @@ def test_hadolint_finds_nothing() -> None:
 
 
 def test_the_container_scripts_can_be_run() -> None:
-    for name in ("render.sh", "entrypoint.sh", "healthcheck.sh"):
+    for name in ("render.sh", "authority.sh", "show.sh", "entrypoint.sh", "healthcheck.sh"):
         assert (FILES / name).stat().st_mode & stat.S_IXOTH, name
 
 
