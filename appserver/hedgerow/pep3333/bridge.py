@@ -160,14 +160,17 @@ class Exchange:
         self._switched = self.complete = True
         self.status = "101 Switching Protocols"
 
-    def take_socket(self) -> tuple[Any, bytes]:
+    def take_socket(self, farewell: Callable[[], object] | None = None) -> tuple[Any, bytes]:
         """`hedgerow.take_socket`: the client's socket, for the protocol that it has asked for in Upgrade, and what it
         has sent behind the request. The answer, a 101 first of all, is the caller's to write; what the app's call
         returns or raises is nobody's then. The connection ends with the call.
+
+        farewell: called once when the worker is about to end, so that the client can be told; by the server, in the
+        midst of whatever the app does with the socket, in its own thread, and must not wait.
         """
         if self.head is not None or self._over or self._switched:
             raise AppError("the socket can be had once, while nothing is sent")
-        taken = self._client.hand_over()
+        taken = self._client.hand_over(farewell)
         self._switched = self.complete = True
         self.status = "101 Switching Protocols"
         return taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 
@@ -20,5 +21,7 @@ class Client(Protocol):
     def gone(self) -> bool:
         """Whether the client has closed its end."""
 
-    def hand_over(self) -> tuple[Any, bytes]:
-        """The client's socket, for another protocol than HTTP, and what has come behind the request."""
+    def hand_over(self, farewell: Callable[[], object] | None = None) -> tuple[Any, bytes]:
+        """The client's socket, for another protocol than HTTP, and what has come behind the request. farewell: see
+        `Exchange.take_socket`.
+        """

@@ -81,11 +81,17 @@ class Server:
         """Leave new clients to whoever shares the listener."""
         self.draining = True
         self._acceptor.stop()
+        self._say_farewells()
 
     def refuse_new(self) -> None:
         """Accept what is queued, then make the kernel refuse."""
         self.draining = True
         self._acceptor.refuse_new()
+        self._say_farewells()
+
+    def _say_farewells(self) -> None:
+        for connection in list(self.connections):
+            connection.say_farewell()
 
     def _admit(self, sock: _socket.socket, peer: object, surplus: bool) -> None:
         """A new client. One too many is heard and refused, so that the front sends its request elsewhere; when there

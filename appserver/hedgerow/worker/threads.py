@@ -233,9 +233,9 @@ class Crossing:
         except BaseException as error:
             reply.give(None, error)
 
-    def _take_over(self, reply: Reply) -> None:
+    def _take_over(self, reply: Reply, farewell: Callable[[], object] | None) -> None:
         try:
-            reply.give(self._connection.hand_over(), None)
+            reply.give(self._connection.hand_over(farewell), None)
         except ClientGone as error:
             reply.give(None, error)
 
@@ -280,10 +280,10 @@ class Crossing:
         data: bytes = reply.wait()
         return data
 
-    def hand_over(self) -> tuple[Any, bytes]:
+    def hand_over(self, farewell: Callable[[], object] | None = None) -> tuple[Any, bytes]:
         """See Client."""
         reply = Reply()
-        self._want(self._take_over, reply, ())
+        self._want(self._take_over, reply, (farewell,))
         taken: tuple[Any, bytes] = reply.wait()
         return taken
 

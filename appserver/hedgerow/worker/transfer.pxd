@@ -8,6 +8,7 @@ cdef class Transfer:
     cdef double _body_until
     cdef bint _eof
     cdef int _expects
+    cdef object _farewell
     cdef object _hub
     cdef bint _keep
     cdef bint _paused
@@ -40,7 +41,7 @@ cdef class Transfer:
     cdef _send(self, bytes data, bytes more)
     cdef _send_rest(self, data)
     cpdef receive(self, double idle_s)
-    cpdef hand_over(self)
+    cpdef hand_over(self, farewell=*)
     cpdef end_sending(self)
     cdef _wait_to_read(self, double until)
     cdef _body_error(self, int status, str reason)

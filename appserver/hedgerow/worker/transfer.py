@@ -61,8 +61,8 @@ class Transfer:
 
     # fmt: off
     __slots__ = (
-        "_begun", "_body_until", "_eof", "_expects", "_hub", "_keep", "_paused", "_read_until", "_reading", "_sock",
-        "_torn", "_unread", "_watch_end", "_watcher", "_write_until", "_writing",
+        "_begun", "_body_until", "_eof", "_expects", "_farewell", "_hub", "_keep", "_paused", "_read_until", "_reading",
+        "_sock", "_torn", "_unread", "_watch_end", "_watcher", "_write_until", "_writing",
         "answering", "closed", "job", "peer", "reader", "server", "until",
     )
     # fmt: on
@@ -94,6 +94,7 @@ class Transfer:
         self._body_until = 0.0
         self._reading: greenlet | None = None  # who waits for the body, and until when
         self._read_until = 0.0
+        self._farewell: Callable[[], object] | None = None  # of who has taken the socket
         self._watch_end: Callable[[], object] | None = None  # told when the client has closed its side
         self._writing: greenlet | None = None  # who waits for the client to take something, and until when
         self._write_until = 0.0
@@ -250,14 +251,28 @@ class Transfer:
                 raise ClientGone("the connection is closed")
             self._wait_to_read(time.time() + idle_s)
 
-    def hand_over(self) -> tuple[socket, bytes]:
+    def hand_over(self, farewell: Callable[[], object] | None = None) -> tuple[socket, bytes]:
         """A socket of its own for who speaks another protocol with the client from now on, and what has come behind
-        the request. Nothing is read here any more before the request is over; then the connection ends.
+        the request. Nothing is read here any more before the request is over; then the connection ends. farewell: see
+        `say_farewell`.
         """
         if self.closed or self._torn:
             raise ClientGone("the connection is closed")
         self._watcher.stop()
+        self._farewell = farewell
+        if farewell is not None and self.server.draining:
+            self._hub.loop.run_callback(self.say_farewell)
         return socket(fileno=os.dup(self._sock.fileno())), self.reader.take()
+
+    def say_farewell(self) -> None:
+        """In the hub: the server is about to end. Who has taken the socket is told, once, and must not wait."""
+        farewell, self._farewell = self._farewell, None
+        if farewell is None:
+            return
+        try:
+            farewell()
+        except Exception as error:
+            self.server.log.tell("error", f"a farewell ended in {type(error).__name__}", error)
 
     def end_sending(self) -> None:
         """Close our half of a connection that was switched."""

@@ -44,7 +44,7 @@ class FakeClient:
     def gone(self) -> bool:
         return len(self.sent) >= self.leaves_after
 
-    def hand_over(self) -> tuple[str, bytes]:
+    def hand_over(self, farewell: Callable[[], object] | None = None) -> tuple[str, bytes]:
         return "the socket", b"early"
 
     @property

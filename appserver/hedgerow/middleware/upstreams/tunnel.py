@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,13 @@ class Offer:
     given: Any
     done: type[Exception]
 
-    def take(self) -> tuple[socket.socket, bytes]:
-        """The client's socket, and what it has sent behind the request. Raises OSError if it has gone."""
+    def take(self, farewell: Callable[[], object] | None = None) -> tuple[socket.socket, bytes]:
+        """The client's socket, and what it has sent behind the request. Raises OSError if it has gone. farewell: called
+        when the server is about to end, by one that can.
+        """
         if isinstance(self.given, socket.socket):
             return self.given, b""
-        taken: tuple[socket.socket, bytes] = self.given()
+        taken: tuple[socket.socket, bytes] = self.given() if farewell is None else self.given(farewell)
         return taken
 
 
