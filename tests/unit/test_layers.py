@@ -63,6 +63,7 @@ THIRD_PARTY_ONLY_IN = {
     "uv": {"control"},
     "fcgisgi": {"gateways"},
     "itsdangerous": {"middleware"},
+    "wsproto": {"middleware"},
 }
 
 

@@ -32,6 +32,7 @@ NAMES = {
     "routes": "Routes",
     "session": "Session",
     "static": "Static",
+    "websocket": "Websocket",
     "xslt": "Xslt",
 }
 

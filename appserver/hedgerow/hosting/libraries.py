@@ -14,7 +14,12 @@ from .discovery import INI, find_entry
 from .manifest import FILE_NAME, Manifest
 
 # httptools, which `remote` needs, is there in any case: workers run on it.
-LIBRARIES = {"session": "itsdangerous>=2.2", "static": "whitenoise>=6.12", "xslt": "lxml>=6.1.1"}
+LIBRARIES = {
+    "session": "itsdangerous>=2.2",
+    "static": "whitenoise>=6.12",
+    "websocket": "wsproto>=1.3",
+    "xslt": "lxml>=6.1.1",
+}
 PASTE = "PasteDeploy>=3.1"
 
 

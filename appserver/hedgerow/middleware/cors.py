@@ -24,14 +24,14 @@ _OURS = (
 )
 
 
-def _check_origins(origins: tuple[str, ...]) -> str | None:
+def check_origins(origins: tuple[str, ...]) -> str | None:
     wrong = (one for one in origins if not _ORIGIN.fullmatch(one))
     return next(
         (f"{one!r} is no origin as a browser sends it: scheme://host, lower-case, no path" for one in wrong), None
     )
 
 
-def _check_tokens(names: tuple[str, ...]) -> str | None:
+def check_tokens(names: tuple[str, ...]) -> str | None:
     return next((f"{one!r} is no token" for one in names if not _TOKEN.fullmatch(one)), None)
 
 
@@ -40,10 +40,10 @@ class Cors:
     """What the application says itself of CORS is replaced. A preflight request never reaches it."""
 
     application: WSGIApplication
-    origins: tuple[str, ...] = option(REQUIRED, "they may read, as https://shop.example; '*' for all", _check_origins)
-    methods: tuple[str, ...] = option(("GET", "HEAD", "POST"), "methods that they may use", _check_tokens)
-    headers: tuple[str, ...] = option((), "fields that they may send, beside those that are always safe", _check_tokens)
-    expose: tuple[str, ...] = option((), "fields of the answer that they may read, beside those", _check_tokens)
+    origins: tuple[str, ...] = option(REQUIRED, "they may read, as https://shop.example; '*' for all", check_origins)
+    methods: tuple[str, ...] = option(("GET", "HEAD", "POST"), "methods that they may use", check_tokens)
+    headers: tuple[str, ...] = option((), "fields that they may send, beside those that are always safe", check_tokens)
+    expose: tuple[str, ...] = option((), "fields of the answer that they may read, beside those", check_tokens)
     credentials: bool = option(False, "whether cookies are sent along and the answer may be read then")
     max_age: int = option(
         600, "seconds for which a browser may remember the answer to a preflight", within(0, 86_400, "seconds")
