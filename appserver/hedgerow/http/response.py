@@ -153,6 +153,11 @@ class ResponseHead:
                 self._has_id = self._has_id or kind == _ID
         self._text = "".join(parts)
 
+    def is_event_stream(self) -> bool:
+        """Whether it begins server-sent events, and does not say itself what a front's buffers are to do with them."""
+        text = self._text.lower()
+        return "\r\ncontent-type: text/event-stream" in text and "\r\nx-accel-buffering:" not in text
+
     def _take_length(self, value: str) -> None:
         if not is_length(value):
             raise ValueError(f"Content-Length {value!r} is not a number of at most 18 digits")

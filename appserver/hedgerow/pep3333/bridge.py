@@ -18,6 +18,7 @@ from .environ import Environ, FileWrapper
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
+UNBUFFERED = "X-Accel-Buffering: no"  # to nginx: each event is due now; it goes no further
 MAX_JOINED_BYTES = 8192  # a larger block is not copied behind its head; up to here the copy is the cheaper way
 
 
@@ -282,6 +283,8 @@ class Exchange:
         own_headers = self._own_headers
         if self._timing is not None:
             own_headers += (self._timing(),)
+        if known_length is None and head.is_event_stream():
+            own_headers += (UNBUFFERED,)
         head.settle(self._method, self._http11, self._client.may_keep(), self._date, known_length, own_headers)
         self.head = head
         self.status = self._status

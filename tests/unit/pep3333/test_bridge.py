@@ -580,6 +580,28 @@ def test_an_app_can_ask_whether_the_client_has_gone() -> None:
     assert environ["hedgerow.client_disconnected"]()  # that request's client, not the connection's next one
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("Content-Type", "text/event-stream")], ["no"]),
+        ([("content-type", "text/event-stream; charset=utf-8")], ["no"]),
+        ([("Content-Type", "text/event-stream"), ("X-Accel-Buffering", "yes")], ["yes"]),
+        ([("Content-Type", "text/plain")], []),
+    ],
+)
+def test_a_front_is_told_not_to_hold_events_back(headers: list[tuple[str, str]], expected: list[str]) -> None:
+    client = FakeClient()
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        start_response("200 OK", headers)
+        yield b"data: x\n\n"
+        yield b"data: y\n\n"
+
+    make_exchange(client).run(app, {})
+    head, _ = parse(client.wire)
+    assert [value.decode() for name, value in head.headers if name == b"x-accel-buffering"] == expected
+
+
 def test_a_socket_is_had_once_and_nothing_of_the_answer_is_sent_then() -> None:
     client = FakeClient()
     exchange = make_exchange(client)
