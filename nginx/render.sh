@@ -18,6 +18,7 @@
 #   HEDGEROW_HTTPS_NAMES    with development: further names and addresses, parted by blanks or commas
 #   HEDGEROW_HSTS           seconds that browsers are to keep to HTTPS; 0: nothing is said                       (0)
 #   HEDGEROW_ACME           folder whose .well-known/acme-challenge/ is served by plain HTTP, for certbot's webroot
+#   HEDGEROW_EARLY_HINTS    1: early hints of apps go on to browsers that open a page; nginx 1.29 or newer   (0)
 #   HEDGEROW_NGINX          the nginx binary                                         (nginx)
 #   HEDGEROW_NGINX_FILES    folder with nginx.conf, conf.d and snippets              (where this script lies)
 #
@@ -70,6 +71,7 @@ resolver=${HEDGEROW_RESOLVER:-127.0.0.11}
 port=${HEDGEROW_PORT:-8080}
 internal=${HEDGEROW_INTERNAL_PORT:-}
 metrics=${HEDGEROW_METRICS_PORT:-0}
+hints=${HEDGEROW_EARLY_HINTS:-0}
 nginx=${HEDGEROW_NGINX:-nginx}
 files=${HEDGEROW_NGINX_FILES:-$(dirname "$0")}
 target=${HEDGEROW_FRONT_RUN:-}
@@ -113,6 +115,17 @@ if ! built=$("$nginx" -V 2>&1); then
 fi
 . "$here/https.sh"
 check_https
+case $hints in
+    0) ;;
+    1)
+        case $built in
+            *"nginx version: "*/1.[0-9].* | *"nginx version: "*/1.1[0-9].* | *"nginx version: "*/1.2[0-8].*)
+                fail "HEDGEROW_EARLY_HINTS=1: $nginx is older than 1.29, which is the first that passes them on"
+                ;;
+        esac
+        ;;
+    *) fail "HEDGEROW_EARLY_HINTS=$hints: neither 0 nor 1" ;;
+esac
 if ! mkdir -p "$target" 2>/dev/null || [ ! -w "$target" ]; then
     fail "HEDGEROW_FRONT_RUN=$target: cannot be written"
 fi
@@ -211,6 +224,27 @@ rm -f "$target/internal.sock"
         echo "listen \"unix:$target/internal.sock\";"
     fi
 } >"$target/internal.conf"
+
+{
+    echo "# Rendered by render.sh: who gets early hints (103). X-Hedgerow-Hints tells the worker, which sends none to others."
+    if [ "$hints" = 1 ]; then
+        cat <<'TEXT'
+# Browsers that open a page: other clients may take a 103 for the answer, and a fetch of a script has no use for it.
+# Default: early_hints off
+# https://nginx.org/en/docs/http/ngx_http_core_module.html#early_hints
+map $http_sec_fetch_mode $hints_to_client {
+    default     "";
+    navigate    1;
+}
+early_hints $hints_to_client;
+TEXT
+    else
+        echo "# None: HEDGEROW_EARLY_HINTS is not 1."
+        echo "map '' \$hints_to_client {"
+        echo "    default \"\";"
+        echo "}"
+    fi
+} >"$target/hints.conf"
 
 {
     echo "# Rendered by render.sh: snippets for the modules that this nginx was built with."

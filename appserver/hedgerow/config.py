@@ -58,6 +58,9 @@ class Settings:
     metrics_port: int = _option(
         0, "port beside the addresses on which GET /metrics is answered; 0: only on control sockets", limits=(0, 65535)
     )
+    early_hints: bool = _option(
+        False, "the front passes early hints (103) on to browsers that open a page; needs nginx 1.29"
+    )
     trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
     drain_s: float = _option(
         6.5, "how long a leaving worker serves; above nginx's upstream keepalive_timeout", "s", limits=(0, HOUR_S)

@@ -75,6 +75,7 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
         "HEDGEROW_NGINX": str(binary.path),
         "HEDGEROW_NGINX_FILES": str(files),
         "HEDGEROW_METRICS_PORT": str(settings.metrics_port),
+        "HEDGEROW_EARLY_HINTS": str(int(settings.early_hints)),
         "HEDGEROW_INTERNAL_PORT": settings.front.rpartition(":")[2],
     }
     script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs, **_https(settings)})

@@ -26,6 +26,7 @@ cdef class Job:
     cdef public Counts counts
     cdef readonly Connection connection
     cdef public str mount
+    cdef public bint hints
     cdef public bint movable
     cdef public int refused
     cdef public tuple own_headers

@@ -113,6 +113,7 @@ class Router:
         name = fields.pop("HTTP_X_HEDGEROW_APP", "")
         mount = fields.pop("HTTP_X_HEDGEROW_MOUNT", "")
         peer = fields.pop("HTTP_X_HEDGEROW_PEER", "")
+        hints = fields.pop("HTTP_X_HEDGEROW_HINTS", "")
         request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front or self._is_behind else ""
         path, _, query = request.path.partition("?")
         job = Job(connection, request, self._pages, path, query, request_id)
@@ -123,6 +124,7 @@ class Router:
             job.request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id()
             job.own_headers = (f"X-Request-Id: {job.request_id}",)
         job.movable = turn == "1" and self._trust_front
+        job.hints = hints == "1" and self._trust_front
         if connection.surplus:
             self._refuse(job, RefusedError("connections"))
         elif self._is_behind:
@@ -263,7 +265,8 @@ class Router:
         if self._trust_front:
             application = Fronted(application)
         timed = app.manifest.server_timing
-        # An nginx before 1.29 takes 103 for the answer and waits for more; who sends on to us drops it.
+        # An nginx before 1.29 takes 103 for the answer and waits for more, so a front says for each request whether it
+        # passes them on; who sends on to us drops them.
         hints = not self._trust_front and not self._is_behind
         tell = self._teller(app) if self._show_errors else None
         return Target(

@@ -103,7 +103,8 @@ def _serve(job: Job, access: AccessLog) -> None:
     timing = partial(_timing_line, started) if target.server_timing else None
     crossing = None if target.threads is None else Crossing(target.threads, connection)
     thread, client = crossing, connection if crossing is None else crossing
-    exchange = Exchange(request, client, http_date(), job.own_headers, timing, target.early_hints)
+    hints = target.early_hints or job.hints
+    exchange = Exchange(request, client, http_date(), job.own_headers, timing, hints)
     connection.answering = exchange
     body = _body(connection, request, client)
     environ = build(request, job.script_name, job.path_info, job.query, job.peer)
