@@ -270,6 +270,7 @@ RESOLVER $resolver
 PORT $port
 INTERNAL_PORT $internal
 METRICS_PORT $metrics
+EARLY_HINTS $hints
 HTTPS $https
 HTTPS_PORT $https_port
 HTTPS_PUBLIC_PORT $https_public

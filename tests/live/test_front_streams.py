@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from control_support import Stack, get, stack, until
+from control_support import Stack, drop, get, stack, until
 from front_backends import Exchange, backends
 from front_support import Client, binaries, running
+from guide_page import DOCS, blocks
 from test_front_config import run_script
+from websocket_support import Talker
 from worker_support import APPS
 
 from hedgerow.control.front import NginxBinary
@@ -179,6 +181,31 @@ def test_an_nginx_that_cannot_pass_hints_on_is_refused(tmp_path: Path, version: 
 def test_a_word_that_is_neither_is_a_mistake(tmp_path: Path) -> None:
     done = run_script(tmp_path, HEDGEROW_EARLY_HINTS="yes")
     assert (done.returncode, done.stderr) == (2, "HEDGEROW_EARLY_HINTS=yes: neither 0 nor 1\n")
+
+
+# --- the page that tells of all this ----------------------------------------------------------------------------------
+
+
+def test_the_documented_examples_do_what_they_are_for() -> None:
+    page = DOCS / "streaming.md"
+    [(_, manifest)] = blocks(page, "toml")
+    [chat, events, hints] = [text for _, text in blocks(page, "python")]
+    with stack(workers=1, HEDGEROW_EARLY_HINTS="1") as here:
+        for name, text in {"talks": chat, "events": events, "hints": hints}.items():
+            drop(here.apps, name, text)
+        drop(here.apps, "talks", manifest, "app.toml")
+        here.up()
+        until(lambda: {get(here.port, f"/{name}/")[0] for name in ("talks", "events", "hints")} == {200}, 30, "all")
+        assert get(here.port, "/talks/")[1] == b"a page like any other"
+        assert get(here.port, "/talks/chat")[0] == 426
+        asks = "Origin: https://shop.example", "Sec-WebSocket-Protocol: chat.example"
+        with Talker(here.port, "/talks/chat", *asks) as talker:
+            talker.send("hello")
+            assert (talker.receive(), talker.fields["sec-websocket-protocol"]) == ("hello", "chat.example")
+        assert get(here.port, "/events/")[1].count(b"data: it is ") == 3
+        with Client(here.port) as client:
+            client.head("GET", "/hints/", NAVIGATES)
+            assert client.socket.recv(65_536).startswith(b"HTTP/1.1 103 ")
 
 
 # --- trailers ---------------------------------------------------------------------------------------------------------
