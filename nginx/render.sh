@@ -19,6 +19,8 @@
 #   HEDGEROW_HSTS           seconds that browsers are to keep to HTTPS; 0: nothing is said                       (0)
 #   HEDGEROW_ACME           folder whose .well-known/acme-challenge/ is served by plain HTTP, for certbot's webroot
 #   HEDGEROW_EARLY_HINTS    1: early hints of apps go on to browsers that open a page; nginx 1.29 or newer   (0)
+#   HEDGEROW_FRONT_STATE    the replicas' state, as it is seen from here: the front sends files of it itself; empty: workers send them   ()
+#   HEDGEROW_FRONT_FILES    0: the front sends no files, whether or not it could             (1)
 #   HEDGEROW_NGINX          the nginx binary                                         (nginx)
 #   HEDGEROW_NGINX_FILES    folder with nginx.conf, conf.d and snippets              (where this script lies)
 #
@@ -72,6 +74,8 @@ port=${HEDGEROW_PORT:-8080}
 internal=${HEDGEROW_INTERNAL_PORT:-}
 metrics=${HEDGEROW_METRICS_PORT:-0}
 hints=${HEDGEROW_EARLY_HINTS:-0}
+state=${HEDGEROW_FRONT_STATE:-}
+sends=${HEDGEROW_FRONT_FILES:-1}
 nginx=${HEDGEROW_NGINX:-nginx}
 files=${HEDGEROW_NGINX_FILES:-$(dirname "$0")}
 target=${HEDGEROW_FRONT_RUN:-}
@@ -106,6 +110,16 @@ if [ "$metrics" != 0 ]; then
     number HEDGEROW_METRICS_PORT "$metrics" 1 65535
 fi
 folder HEDGEROW_FRONT_RUN "$target"
+if [ -n "$state" ]; then
+    folder HEDGEROW_FRONT_STATE "$state"
+    if [ ! -d "$state" ]; then
+        fail "HEDGEROW_FRONT_STATE=$state: there is no such folder"
+    fi
+fi
+case $sends in
+    0 | 1) ;;
+    *) fail "HEDGEROW_FRONT_FILES=$sends: neither 0 nor 1" ;;
+esac
 if [ ! -f "$files/nginx.conf" ]; then
     fail "HEDGEROW_NGINX_FILES=$files: no nginx.conf in it"
 fi
@@ -202,6 +216,25 @@ TEXT
     echo "}"
 } >"$target/upstream.conf"
 
+# Who reads the files: nginx's processes, which root would leave to another user.
+reader=
+if [ -n "$state" ] && [ "$sends" = 1 ]; then
+    reader=$(id -u)
+    if [ "$reader" = 0 ]; then
+        reader=other
+    fi
+fi
+{
+    echo "# Rendered by render.sh: where the replicas' state is, and whether workers may leave files in it to the front."
+    echo "# https://nginx.org/en/docs/http/ngx_http_map_module.html#map"
+    echo "map '' \$hedgerow_state {"
+    echo "    default \"${state:-/nonexistent}\";"
+    echo "}"
+    echo "map '' \$hedgerow_files {"
+    echo "    default \"$reader\";"
+    echo "}"
+} >"$target/state.conf"
+
 {
     echo "# Rendered by render.sh: where clients connect."
     echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"
@@ -271,6 +304,8 @@ PORT $port
 INTERNAL_PORT $internal
 METRICS_PORT $metrics
 EARLY_HINTS $hints
+FRONT_STATE $state
+FRONT_FILES $sends
 HTTPS $https
 HTTPS_PORT $https_port
 HTTPS_PUBLIC_PORT $https_public

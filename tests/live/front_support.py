@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -10,14 +11,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
-from front_backends import PATIENCE_S, Backend
+from front_backends import PATIENCE_S
 
 from hedgerow.config import Settings
 from hedgerow.control import front
@@ -84,6 +86,13 @@ class Client:
             response.close()
 
 
+class Listening(Protocol):
+    """Whom the front sends requests to."""
+
+    @property
+    def port(self) -> int: ...
+
+
 # --- the front --------------------------------------------------------------------------------------------------------
 
 
@@ -145,19 +154,23 @@ class Front:
 def running(
     folder: Path,
     binary: front.NginxBinary,
-    addresses: list[Backend],
+    addresses: Sequence[Listening],
     change: Callable[[Path], None] | None = None,
     host: str = "",
     resolver: str = "",
+    state: Path | None = None,
 ) -> Iterator[Front]:
     """nginx in front of the backends, as `hedgerow up` starts it.
 
     change: edits a copy of the static snippets, to show that a test can fail.
     host, resolver: find the addresses by name instead, as in a container.
+    state: of the workers, whose files the front can reach.
     """
     target = folder / "front"
     port, internal = free_ports(2)
     settings = Settings(first_address=addresses[0].port, workers=len(addresses), port=port, run=folder)
+    if state is not None:
+        settings = dataclasses.replace(settings, state=state)
     command = front.render(settings, binary, target)
     if host:
         render_by_name(settings, binary, target, host, resolver, internal)

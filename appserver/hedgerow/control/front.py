@@ -29,6 +29,7 @@ OLDEST = (1, 27, 3)
 _VERSION = re.compile(r"nginx version: \S+/(\d+)\.(\d+)\.(\d+)")
 _COMMAND_TIMEOUT_S = 20
 INSTALLATION = "installation.txt"
+_NOT_IN_FILES = re.compile(r"[\"\\;{}$\n]")  # as render.sh has it
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
         "HEDGEROW_METRICS_PORT": str(settings.metrics_port),
         "HEDGEROW_EARLY_HINTS": str(int(settings.early_hints)),
         "HEDGEROW_INTERNAL_PORT": settings.front.rpartition(":")[2],
+        "HEDGEROW_FRONT_STATE": _reached(settings.state.absolute()),
     }
     script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs, **_https(settings)})
     if script.returncode != 0:
@@ -126,6 +128,9 @@ def _https(settings: Settings) -> dict[str, str]:
     told = settings.to_env()
     names = ("HTTPS", "HTTPS_PORT", "HTTPS_PUBLIC_PORT", "HTTPS_NAMES", "CERTIFICATES", "HSTS", "ACME")
     return {name: told[name] for name in (ENV_PREFIX + name for name in names)}
+def _reached(state: Path) -> str:
+    """The state as nginx's files can name it; else '', and the workers send all files."""
+    return str(state) if state.is_dir() and not _NOT_IN_FILES.search(str(state)) else ""
 
 
 def _given(given: str, environ: Mapping[str, str]) -> NginxBinary:
