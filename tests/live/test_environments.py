@@ -295,10 +295,14 @@ def test_what_an_apps_middleware_needs_is_there_too(site: Site, packages: Path) 
     loads = "import werkzeug, hedgerow.middleware.{} as m; print(werkzeug.version, m.__name__)"
     assert run(site, first, loads.format("session")) == "2.3.8 hedgerow.middleware.session"
     with pytest.raises(subprocess.CalledProcessError):
-        run(site, first, loads.format("static"))
+        run(site, first, loads.format("xslt"))
+    assert run(site, first, loads.format("public")) == "2.3.8 hedgerow.middleware.public"
+    lent = "import os, whitenoise; print(os.path.islink(os.path.dirname(whitenoise.__file__)))"
+    assert run(site, first, lent) == "True"
     assert made("werkzeug<3\n", "session", kept=first) == first
     second = made("werkzeug<3\n", "session", "static", kept=first)
     assert run(site, second, loads.format("static")) == "2.3.8 hedgerow.middleware.static"
+    assert run(site, second, lent) == "False", "what is asked for is installed"
 
     expected = 'needs itsdangerous<2, but use = "session" in its app.toml needs itsdangerous>=2.2'
     with pytest.raises(UserError, match=rf"^old: requirements\.txt: {re.escape(expected)}$"):

@@ -27,5 +27,5 @@ def load_alone(name: str, folder: Path, settings: Settings) -> HostedApp:
     os.environ.update({**variables, "PWD": str(place)})
     time.tzset()
     sys.path.insert(0, str(place))
-    app.context.run(run_entry, app, dataclasses.replace(entry, module=module), f"{folder.name}/{entry.file}")
+    app.context.run(run_entry, app, dataclasses.replace(entry, module=module), f"{folder.name}/{entry.file}", settings)
     return app

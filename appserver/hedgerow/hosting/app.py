@@ -38,6 +38,7 @@ from .imports import install
 from .layers import wrap
 from .manifest import FILE_NAME, Limits, Manifest, read_manifest
 from .mounts import Mount, mount_of
+from .public import with_public_files
 from .secret_file import read_secrets
 from .space import Space
 
@@ -101,7 +102,7 @@ def load_app(name: str, folder: Path, settings: Settings) -> HostedApp:
     before = process_state.look()
     app.space.loading = True
     try:
-        app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}")
+        app.context.run(run_entry, app, entry, f"{folder.name}/{entry.file}", settings)
     finally:
         app.space.loading = False
     for each in process_state.put_back(before):
@@ -149,11 +150,13 @@ def _gate(limits: Limits, settings: Settings) -> Gate:
     )
 
 
-def run_entry(app: HostedApp, entry: Entry, where: str) -> None:
+def run_entry(app: HostedApp, entry: Entry, where: str, settings: Settings) -> None:
     """Import the entry and take the callable out of it. where: the app and its file, for messages."""
     package = app.space.package if app.space else ""
     try:
-        app.application = wrap(_found(app, entry, where), app.manifest.middleware, app.folder)
+        application = wrap(_found(app, entry, where), app.manifest.middleware, app.folder)
+        releases = settings.state / "releases" / app.name
+        app.application = with_public_files(application, app.manifest, app.folder, releases)
     except KeyboardInterrupt:
         raise
     except LoadError as error:

@@ -17,6 +17,7 @@ from .forwarded import CanaryApp, ForwardedApp
 from .gate import Gate
 from .manifest import Manifest
 from .mounts import Mount, Mounts, mount_of
+from .static_table import StaticTable
 
 
 class Host:
@@ -90,8 +91,9 @@ def host_callable(target: str, path: Path, settings: Settings) -> Host:
     if not all(map(str.isidentifier, [*module.split("."), *(names.split(".") if colon else ())])):
         raise UserError(f"{target!r} is not MODULE:CALLABLE")
     entry = discovery.Entry(module, (names,) if names else discovery.NAMES, module)
-    app = HostedApp(module, path, Manifest(), Mount(""), Gate(settings.app_running))
+    manifest = Manifest(static=StaticTable(folder=""))  # path is where somebody works, not the folder of an app
+    app = HostedApp(module, path, manifest, Mount(""), Gate(settings.app_running))
     if str(path) not in sys.path:
         sys.path.insert(0, str(path))
-    app.context.run(run_entry, app, entry, module)
+    app.context.run(run_entry, app, entry, module, settings)
     return Host([app])

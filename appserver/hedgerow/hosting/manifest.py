@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..options import Check, option, read_record, within
+from .static_table import StaticTable
 
 FILE_NAME = "app.toml"
 
@@ -245,6 +246,7 @@ class Manifest:
     threads: int = option(32, "with threads: requests that run at once; more wait", within(1, 1000))
     python: str | None = option(None, "which Pythons it runs on, as >=3.12; default: what its files say")
     env: Mapping[str, str] = option(dict, "environment variables of the app and its commands", _check_env)
+    static: StaticTable = option(StaticTable(), "table of the files that are public")
     deploy: Deploy = option(Deploy(), "table of what a new release has to pass before it serves")
     limits: Limits = option(Limits(), "table of how much of the app runs at once")
     canary: Canary = option(Canary(), "table of how a new release is tried on a part of the clients")
@@ -257,6 +259,8 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = read_record(Manifest, _read_table(folder / FILE_NAME, where), "", mistakes)
     if manifest.run is not None and manifest.middleware:
         mistakes.append("middleware is for a WSGI callable, and the command of `run` has none")
+    if manifest.run is not None and manifest.static.folder:
+        mistakes.append("static.folder is for a WSGI callable: the server of `run` sends its files itself")
     if manifest.limits.memory_mb and manifest.pool == "shared":
         mistakes.append("limits.memory_mb is for a pool of its own, and pool is shared")
     if mistakes:

@@ -1,29 +1,22 @@
 """Files of a folder, with validators and ranges, where no front serves them; all other requests are the app's.
 
-whitenoise finds the files and knows media types; what is sent is decided here and in `conditional.py`. Each file is
-looked at when it is opened, so what the head says is true of what follows, also if the file has been replaced.
+whitenoise finds the files and knows media types; what is sent is decided in `sending.py` and `conditional.py`.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from io import FileIO
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication
-from wsgiref.util import FileWrapper
 
 from ..hosting.mounts import encode
 from ..options import REQUIRED, option, within
-from .answer import Environ, Headers, text, whole
-from .compress import takes
-from .conditional import Known, Wanted, wanted
-from .static_files import Elsewhere, Files, Found
-
-BLOCK = 65_536
+from .answer import Environ, whole
+from .sending import send
+from .static_files import Elsewhere, Files
 
 
 def _check_path(path: str) -> str | None:
@@ -64,15 +57,8 @@ class Static:
         found = self._files.at(environ.get("PATH_INFO", "")) if asked else None
         if isinstance(found, Elsewhere):
             return _redirect(found, environ, start_response)
-        opened = None if found is None else _open(found, environ.get("HTTP_ACCEPT_ENCODING", ""))
-        if found is None or opened is None:
-            return self.application(environ, start_response)
-        coding, file = opened
-        try:
-            return _answer(found, coding, file, environ, start_response)
-        except BaseException:
-            file.close()
-            raise
+        sent = None if found is None else send(found, environ, start_response)
+        return self.application(environ, start_response) if sent is None else sent
 
 
 def _redirect(found: Elsewhere, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -80,61 +66,3 @@ def _redirect(found: Elsewhere, environ: Environ, start_response: StartResponse)
     query = environ.get("QUERY_STRING", "")
     location = "Location", here + ("?" + query if query else "")
     return whole(start_response, HTTPStatus.PERMANENT_REDIRECT, b"", "text/plain", location)
-
-
-def _open(found: Found, accepted: str) -> tuple[str, FileIO] | None:
-    """The best of it that the client takes; None if nothing can be read any more."""
-    for coding, path in found.paths.items():
-        if not coding or takes(accepted, coding):
-            try:
-                return coding, open(path, "rb", buffering=0)
-            except OSError:
-                continue
-    return None
-
-
-def _answer(
-    found: Found, coding: str, file: FileIO, environ: Environ, start_response: StartResponse
-) -> Iterable[bytes]:
-    """It closes the file, or returns it to be closed."""
-    told = os.fstat(file.fileno())
-    # Of each coding another one: the bytes are others (RFC 9110, 8.8.3).
-    known = Known(f'"{told.st_mtime_ns:x}-{told.st_size:x}{coding and "-" + coding}"', int(told.st_mtime), told.st_size)
-    what = wanted(environ, known)
-    vary = [("Vary", "Accept-Encoding")] if len(found.paths) > 1 else []
-    if what.status >= 400:
-        file.close()
-        size = [("Content-Range", f"bytes */{known.size}")] if what.status != HTTPStatus.PRECONDITION_FAILED else []
-        return text(start_response, what.status, f"{what.status.phrase}.\n", *vary, *size)
-    start_response(f"{what.status.value} {what.status.phrase}", [*_head(found, coding, known, what), *vary])
-    if what.status == HTTPStatus.NOT_MODIFIED or environ["REQUEST_METHOD"] == "HEAD":
-        file.close()
-        return []
-    wrap = environ.get("wsgi.file_wrapper", FileWrapper)
-    body: Iterable[bytes] = wrap(file if what.end - what.start == known.size else Part(file, what), BLOCK)
-    return body
-
-
-def _head(found: Found, coding: str, known: Known, what: Wanted) -> Headers:
-    validators = [("ETag", known.etag), ("Last-Modified", known.last_modified)]
-    if what.status == HTTPStatus.NOT_MODIFIED:
-        return [*((name, value) for name, value in found.headers if name == "Cache-Control"), *validators]
-    headers = [*found.headers, *validators, ("Accept-Ranges", "bytes"), ("Content-Length", str(what.end - what.start))]
-    headers += [("Content-Encoding", coding)] if coding else []
-    if what.status == HTTPStatus.PARTIAL_CONTENT:
-        headers.append(("Content-Range", f"bytes {what.start}-{what.end - 1}/{known.size}"))
-    return headers
-
-
-class Part:
-    """A range of a file, to be read. It has no descriptor: servers that send from one do not stop at its end."""
-
-    def __init__(self, file: FileIO, what: Wanted) -> None:
-        file.seek(what.start)
-        self._file, self._left = file, what.end - what.start
-        self.close = file.close
-
-    def read(self, size: int = -1) -> bytes:
-        block = self._file.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(block)
-        return block

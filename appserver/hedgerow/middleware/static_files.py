@@ -20,17 +20,12 @@ from whitenoise.responders import (  # type: ignore[import-untyped, unused-ignor
     NotARegularFileError,
 )
 
+from .sending import Found
+
 # Of what may lie beside a file, the smallest first; and how its name ends.
-CODINGS = {"br": ".br", "gzip": ".gz"}
+CODINGS = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
 _SHOWN = ".well-known"
 _YEAR_S = 365 * 86_400
-
-
-class Found(NamedTuple):
-    """A file. headers: but for those that a look at it tells; paths: by coding, the plain one last, as ''."""
-
-    headers: list[tuple[str, str]]
-    paths: Mapping[str, str]
 
 
 class Elsewhere(NamedTuple):
@@ -42,8 +37,12 @@ class Elsewhere(NamedTuple):
 class Files(WhiteNoise):  # type: ignore[misc]
     """Those of one folder. Its answers and its redirects are not used, and it wraps nothing."""
 
-    def __init__(self, folder: Path, below: str, max_age: int, immutable: str, index: bool, changing: bool) -> None:
+    def __init__(
+        self, folder: Path, below: str, max_age: int, immutable: str, index: bool, changing: bool, shared: bool = False
+    ) -> None:
+        """shared: caches between us and a client may keep them, whoever asked for them."""
         self._root = os.path.realpath(folder)
+        self._kept = "public, " if shared else ""
         super().__init__(
             None, self._root, below, autorefresh=changing, max_age=max_age, allow_all_origins=False,
             index_file=index, immutable_file_test=immutable or None,
@@ -96,6 +95,12 @@ class Files(WhiteNoise):  # type: ignore[misc]
         paths = {coding: path + end for coding, end in CODINGS.items() if self._is_there(path + end, stat_cache)}
         return Found(headers.items(), paths | {"": path})
 
+    @staticmethod
+    def is_compressed_variant(path: str, stat_cache: Mapping[str, Any] | None = None) -> bool:
+        """Which is not at a path of its own."""
+        plain, end = os.path.splitext(path)
+        return end in CODINGS.values() and (os.path.isfile(plain) if stat_cache is None else plain in stat_cache)
+
     def _is_there(self, path: str, stat_cache: Mapping[str, Any] | None) -> bool:
         return path in stat_cache if stat_cache is not None else os.path.isfile(path) and self._is_inside(path)
 
@@ -105,11 +110,11 @@ class Files(WhiteNoise):  # type: ignore[misc]
         return os.path.realpath(folder) == folder and os.path.realpath(path).startswith(self._root.rstrip("/") + "/")
 
     def add_cache_headers(self, headers: Headers, path: str, url: str) -> None:
-        """Without its `public`: that would let caches keep what is guarded by `auth`."""
+        """Its own is always `public`: that would let caches keep what is guarded by `auth`."""
         if self.immutable_file_test(path, url):
-            headers["Cache-Control"] = f"max-age={_YEAR_S}, immutable"
+            headers["Cache-Control"] = f"{self._kept}max-age={_YEAR_S}, immutable"
         else:
-            headers["Cache-Control"] = f"max-age={self.max_age}"
+            headers["Cache-Control"] = f"{self._kept}max-age={self.max_age}"
 
     def redirect(self, from_url: str, to_url: str) -> Elsewhere:
         """Its own is relative, and wrong at the mount itself."""

@@ -14,7 +14,8 @@ import pytest
 from asking_middleware import Answer, App, ask
 
 from hedgerow.middleware.conditional import Known, wanted
-from hedgerow.middleware.static import Part, Static
+from hedgerow.middleware.sending import Part
+from hedgerow.middleware.static import Static
 
 BODY = b"0123456789" * 30
 MODIFIED = 1_700_000_000

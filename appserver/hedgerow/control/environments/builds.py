@@ -14,6 +14,7 @@ import base64
 import contextlib
 import csv
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -139,8 +140,16 @@ def _make(uv: Uv, environment: Environment, target: Path) -> None:
             (packages / LAYER).write_text("".join(lines), "utf-8")
         else:
             (packages / base.PACKAGE.name).symlink_to(base.PACKAGE)
+            _lend(packages)
         (made / MADE).write_text(json.dumps(environment.made), "utf-8")
         durable.publish(made, made.rename, target)
+
+
+def _lend(packages: Path) -> None:
+    """What finds public files (`[static]`), which any app may have; one that it has installed itself goes first."""
+    found = importlib.util.find_spec("whitenoise")
+    if found is not None and found.origin is not None and not (packages / "whitenoise").exists():
+        (packages / "whitenoise").symlink_to(Path(found.origin).parent)
 
 
 def _install(uv: Uv, made: Path) -> None:

@@ -1,0 +1,58 @@
+"""The public files of an app (`[static]` in its app.toml), in front of all its middleware.
+
+A page that was made by another release of the app still gets its files: what the live release does not have is looked
+for in the others that are kept, the newest first. While a release is rolled out, that may also be the one to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIApplication
+
+from .answer import Environ, text
+from .sending import Found, send
+from .static_files import Elsewhere, Files
+
+
+class Public:
+    """GET and HEAD of what is there; other methods of it are refused. What is not there is the application's.
+
+    changing: files come and go while the app runs; others: asked each time for the same folder of other releases.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        folder: Path,
+        url: str,
+        max_age: int,
+        immutable: str,
+        changing: bool = False,
+        others: Callable[[], Iterable[Path]] = tuple,
+    ) -> None:
+        self._application = application
+        self._url = url
+        self._rules = max_age, immutable, False  # no index
+        self._files = Files(folder, url, *self._rules, changing, shared=True)
+        self._others = others
+
+    def __repr__(self) -> str:
+        return f"<Public {self._url} before {self._application!r}>"
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        found = self._find(path) if path.startswith(self._url) else None
+        if found is not None and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            refused = HTTPStatus.METHOD_NOT_ALLOWED
+            return text(start_response, refused, f"{refused.phrase}.\n", ("Allow", "GET, HEAD"))
+        sent = None if found is None else send(found, environ, start_response)
+        return self._application(environ, start_response) if sent is None else sent
+
+    def _find(self, path: str) -> Found | None:
+        found = self._files.at(path)
+        if found is None:
+            others = (Files(each, self._url, *self._rules, True, shared=True).at(path) for each in self._others())
+            found = next((each for each in others if each is not None), None)
+        return None if isinstance(found, Elsewhere) else found

@@ -1,0 +1,136 @@
+"""`[static]`: what is public by convention, what has to be said, and which names have a hash in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hedgerow.errors import LoadError, UserError
+from hedgerow.hosting.manifest import read_manifest
+from hedgerow.hosting.public import with_public_files
+from hedgerow.hosting.static_table import StaticTable, public_folder
+
+
+def app_folder(place: Path, toml: str = "", *files: str) -> Path:
+    folder = place / "shop"
+    folder.mkdir()
+    (folder / "app.toml").write_text(toml)
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("toml", "files", "public"),
+    [
+        ("", ["static/a"], "static"),
+        ("", [], None),
+        ("", ["static"], None),
+        ("", ["static/__init__.py"], None),
+        ('[static]\nfolder = ""', ["static/a"], None),
+        ('[static]\nfolder = "pub"', ["static/a", "pub/a"], "pub"),
+        ('[static]\nfolder = "pub"', [], "pub"),
+        ('[[middleware]]\nuse = "auth"', ["static/a"], None),
+        ('[[middleware]]\nuse = "static"', ["static/a"], None),
+        ('[[middleware]]\nuse = "cors"', ["static/a"], "static"),
+        ('[[middleware]]\nuse = "auth"\n[static]\nfolder = "static"', ["static/a"], "static"),
+        ('[[middleware]]\nuse = "auth"\n[static]\nmax_age = 5', ["static/a"], "static"),
+    ],
+)
+def test_what_is_public(tmp_path: Path, toml: str, files: list[str], public: str | None) -> None:
+    folder = app_folder(tmp_path, toml, *files)
+    manifest = read_manifest(folder)
+    found = public_folder(manifest.static, manifest.middleware, folder)
+    assert found == (None if public is None else folder / public)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'folder = ".."', 'folder = "a/../.."', 'folder = "/etc"', 'folder = "."', 'folder = "a\\u0000"', "folder = 1",
+        'url = "assets/"', 'url = "/assets"', 'url = "/a//b/"', 'url = "/../"', 'url = "//"', "max_age = -1",
+        'hashed = "("', "unknown = 1",
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told(tmp_path: Path, line: str) -> None:
+    with pytest.raises(UserError, match=r"shop/app\.toml: .*static\."):
+        read_manifest(app_folder(tmp_path, f"[static]\n{line}"))
+
+
+def test_who_brings_a_server_sends_its_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="sends its files itself"):
+        read_manifest(app_folder(tmp_path, 'run = "node x"\n[static]\nfolder = "pub"'))
+
+
+@pytest.mark.parametrize(
+    ("path", "hashed"),
+    [
+        ("/static/app.3f9a01bc.js", True),
+        ("/static/app-3f9a01bc2d.min.css", True),
+        ("/static/css/base.55e7cbb9ba48.css", True),
+        ("/static/main_0a1b2c3d4e5f60718293.js.map", True),
+        ("/static/app.3f9a01b.js", False),
+        ("/static/report-20240131.pdf", False),
+        ("/static/app.deadbeef.js", False),
+        ("/static/3f9a01bc.js", False),
+        ("/static/v.3f9a01bc/app.js", False),
+        ("/static/app.3F9A01BC.js", False),
+        ("/static/photo.3f9a01bc", False),
+        ("/static/a-" + "0a" * 33 + ".js", False),
+    ],
+)
+def test_a_hash_in_a_name(path: str, hashed: bool) -> None:
+    assert bool(re.search(StaticTable().immutable, path)) is hashed
+
+
+def ask(application: Any, path: str) -> tuple[str, bytes]:
+    told: list[str] = []
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SCRIPT_NAME": ""}
+    blocks = application(environ, lambda status, headers: told.append(status))
+    body = b"".join(blocks)
+    getattr(blocks, "close", lambda: None)()
+    return told[0], body
+
+
+def the_app(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("404 the app", [])
+    return [b""]
+
+
+def test_the_newest_other_release_goes_first(tmp_path: Path) -> None:
+    home = tmp_path / "releases" / "shop"
+    made = {"live": {"a": "live"}, "old": dict.fromkeys("abc", "old"), "new": {"b": "new"}, ".making-x": {"d": "x"}}
+    for number, (release, files) in enumerate(made.items()):
+        for name, text in files.items():
+            path = home / release / "shop" / "static" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        os.utime(home / release, (1000 + number, 1000 + number))
+    folder = home / "live" / "shop"
+    app = with_public_files(the_app, read_manifest(folder), folder, home)
+    assert [ask(app, f"/static/{name}") for name in "abcd"] == [
+        ("200 OK", b"live"), ("200 OK", b"new"), ("200 OK", b"old"), ("404 the app", b"")
+    ]  # fmt: skip
+
+
+def test_what_is_no_release_has_no_other(tmp_path: Path) -> None:
+    """And its files come and go."""
+    folder = app_folder(tmp_path, "", "static/a")
+    app_beside = tmp_path / "more" / "shop" / "static"
+    app_beside.mkdir(parents=True)
+    (app_beside / "b").write_text("b")
+    app = with_public_files(the_app, read_manifest(folder), folder, tmp_path / "releases" / "shop")
+    assert ask(app, "/static/b")[0] == "404 the app"
+    (folder / "static" / "b").write_text("later")
+    assert ask(app, "/static/b") == ("200 OK", b"later")
+
+
+def test_a_folder_that_is_said_and_not_there_is_a_mistake(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path, '[static]\nfolder = "pub"')
+    with pytest.raises(LoadError, match=r"shop/app\.toml: static\.folder: there is no folder 'pub'"):
+        with_public_files(the_app, read_manifest(folder), folder, tmp_path)
