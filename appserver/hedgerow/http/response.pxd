@@ -8,6 +8,7 @@ cdef int _LENGTH
 cdef int _DATE
 cdef int _SERVER
 cdef int _ID
+cdef int _REDIRECT
 cdef int _USUAL
 
 cdef class ResponseHead:
@@ -21,11 +22,13 @@ cdef class ResponseHead:
     cdef readonly object framing
     cdef readonly bytes head
     cdef readonly object length
+    cdef readonly str redirect
 
     cpdef settle(
         self, str method, bint http11, bint keep_alive, str date, known_length=*, tuple own_headers=*
     )
     cpdef bint is_event_stream(self) except? -1
+    cdef _take_redirect(self, str name, str value)
     cdef _take_length(self, str value)
     cdef _settle_bodyless(self, known_length)
 

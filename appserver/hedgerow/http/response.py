@@ -30,10 +30,10 @@ class BodyFraming(enum.Enum):
 NONE, LENGTH, CHUNKED, CLOSE = BodyFraming  # a look-up in the enumeration costs more than all else around it
 
 # What is done with a field of the app's.
-_PLAIN, _DROPPED, _LENGTH, _DATE, _SERVER, _ID = range(6)
+_PLAIN, _DROPPED, _LENGTH, _DATE, _SERVER, _ID, _REDIRECT = range(7)
 
 # Hop-by-hop fields are ours to send (RFC 9110 section 7.6.1). X-Accel-* steers nginx and belongs to the worker; only
-# the wish not to be buffered is an app's.
+# the wishes not to be buffered and to have a file sent are an app's.
 _SPECIAL = {
     "connection": _DROPPED,
     "keep-alive": _DROPPED,
@@ -49,6 +49,7 @@ _SPECIAL = {
     "date": _DATE,
     "server": _SERVER,
     "x-accel-buffering": _PLAIN,
+    "x-accel-redirect": _REDIRECT,
     "x-hedgerow-cause": _DROPPED,  # a pool's worker tells it the one that sends on
     "x-request-id": _ID,
 }
@@ -115,7 +116,8 @@ class ResponseHead:
 
     The first checks what the app said, while the app is still there to be told. status: e.g. `200 OK`; headers: pairs
     of native strings. Raises ValueError for what must not stand in a head. dropped: names of fields that are not the
-    app's to send; length: the body's length in bytes where the head says one, else None.
+    app's to send; redirect: the file that it wants to be sent instead of its body, as X-Accel-Redirect has it, or '';
+    length: the body's length in bytes where the head says one, else None.
 
     `settle`, when the first byte of the answer is due, gives head: its bytes; framing: of the body; close: whether the
     connection ends behind it.
@@ -124,6 +126,7 @@ class ResponseHead:
     # fmt: off
     __slots__ = (
         "_has_date", "_has_id", "_has_server", "_kind", "_text", "close", "dropped", "framing", "head", "length",
+        "redirect",
     )
     # fmt: on
 
@@ -132,6 +135,7 @@ class ResponseHead:
         self._kind = kind
         self.length: int | None = None
         self.dropped: tuple[str, ...] = ()
+        self.redirect = ""
         self._has_date = self._has_server = self._has_id = False
         parts = [line]
         for name, text in headers:
@@ -145,6 +149,8 @@ class ResponseHead:
                 self._take_length(value)
             elif kind == _DROPPED:
                 self.dropped += (name,)
+            elif kind == _REDIRECT:
+                self._take_redirect(name, value)
             else:
                 parts.append(line)
                 parts.append(value)
@@ -157,6 +163,19 @@ class ResponseHead:
         """Whether it begins server-sent events, and does not say itself what a front's buffers are to do with them."""
         text = self._text.lower()
         return "\r\ncontent-type: text/event-stream" in text and "\r\nx-accel-buffering:" not in text
+
+    def fields(self) -> Headers:
+        """Those that are sent, as the app said them, without Content-Length."""
+        lines = self._text.split("\r\n")[1:]
+        return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+    def _take_redirect(self, name: str, value: str) -> None:
+        """A path is a wish; what nginx takes for the name of a location is not an app's to say."""
+        if self.redirect:
+            raise ValueError(f"two fields {name}")
+        self.dropped += (name,)
+        if value.startswith("/"):
+            self.redirect = value
 
     def _take_length(self, value: str) -> None:
         if not is_length(value):

@@ -6,6 +6,7 @@ from ..http.response cimport ResponseHead, chunk
 cdef class Exchange:
     cdef object _client
     cdef str _date
+    cdef object _files
     cdef object _left
     cdef bint _over
     cdef bint _hints
@@ -26,6 +27,7 @@ cdef class Exchange:
     cpdef add_own(self, tuple lines)
     cpdef run(self, app, dict environ)
     cdef _send_blocks(self, blocks)
+    cdef _send_file(self, blocks, dict environ)
     cdef _promised(self)
     cdef _send_whole(self, body)
     cpdef finish(self)

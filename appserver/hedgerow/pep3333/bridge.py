@@ -22,6 +22,12 @@ UNBUFFERED = "X-Accel-Buffering: no"  # to nginx: each event is due now; it goes
 MAX_JOINED_BYTES = 8192  # a larger block is not copied behind its head; up to here the copy is the cheaper way
 
 
+# Of a head with X-Accel-Redirect, or an answer by `wsgi.file_wrapper`: environ, the status, the head, the wrapper or
+# None. It returns the application that answers instead, with lines of the server's own, or None: the answer is sent as
+# it is. May raise AppError.
+Files = Callable[[Environ, str, ResponseHead, "FileWrapper | None"], "tuple[Application, tuple[str, ...]] | None"]
+
+
 class AppError(Exception):
     """The app broke the rules of PEP 3333; the message says which."""
 
@@ -31,14 +37,15 @@ class Exchange:
 
     request: what is answered; client: who gets it; date: for the Date field; own_headers: whole lines of the server's
     own, which no app can send; timing: asked for one more such line when the app's head is made; hints: whether early
-    hints are sent. Afterwards: status (text, or '' if nothing was sent), sent_bytes of body, complete (whether all that
-    the head promised was sent), close (whether the connection has to end).
+    hints are sent; files: who may have a file of the app's sent in another way. Afterwards: status (text, or '' if
+    nothing was sent), sent_bytes of body, complete (whether all that the head promised was sent), close (whether the
+    connection has to end).
     """
 
     # fmt: off
     __slots__ = (
-        "_client", "_date", "_hints", "_http11", "_left", "_method", "_over", "_own_headers", "_said", "_status",
-        "_switched", "_timing", "close", "complete", "head", "sent_bytes", "status",
+        "_client", "_date", "_files", "_hints", "_http11", "_left", "_method", "_over", "_own_headers", "_said",
+        "_status", "_switched", "_timing", "close", "complete", "head", "sent_bytes", "status",
     )
     # fmt: on
 
@@ -50,6 +57,7 @@ class Exchange:
         own_headers: tuple[str, ...] = (),
         timing: Callable[[], str] | None = None,
         hints: bool = True,
+        files: Files | None = None,
     ) -> None:
         # Not the request: environ, which it holds, holds our methods, and a cycle waits for the collector.
         self._method = request.method
@@ -58,6 +66,7 @@ class Exchange:
         self._date = date
         self._own_headers = own_headers
         self._timing = timing
+        self._files = files
         self._hints = hints and request.http11
         self._status = ""  # by the app's last start_response
         self.status = ""
@@ -80,7 +89,12 @@ class Exchange:
         try:
             blocks = app(environ, self.start_response)
             try:
-                if not self._switched:
+                said = self._said
+                if self._switched:
+                    pass
+                elif self._files is not None and said is not None and (said.redirect or type(blocks) is FileWrapper):
+                    self._send_file(blocks, environ)
+                else:
                     self._send_blocks(blocks)
             finally:
                 close = getattr(blocks, "close", None)
@@ -204,6 +218,26 @@ class Exchange:
                 break  # HEAD of a stream that never ends must end
         self.finish()
 
+    def _send_file(self, blocks: Iterable[bytes], environ: Environ) -> None:
+        """A file of the app's, which the front may be able to send."""
+        environ = {**environ, "REQUEST_METHOD": self._method}  # which the app may have changed
+        wrapper = blocks if type(blocks) is FileWrapper else None
+        files = self._files
+        answer = files(environ, self._status, self._said, wrapper) if self.head is None else None  # type: ignore[misc, arg-type]
+        if answer is None:
+            self._send_blocks(blocks)
+            return
+        application, lines = answer
+        self._own_headers += lines
+        self._said = None
+        instead = application(environ, self.start_response)
+        try:
+            self._send_blocks(instead)
+        finally:
+            close = getattr(instead, "close", None)
+            if close is not None:
+                close()
+
     def _promised(self) -> int | None:
         """How much of the body may still be sent, where the app has told."""
         if self.head is not None:
@@ -280,6 +314,8 @@ class Exchange:
         head = self._said
         if head is None:
             raise AppError("the app sent a body, or ended, without calling start_response")
+        if head.redirect and self._files is not None:
+            raise AppError("X-Accel-Redirect was told when the app's call had returned, or with a body by write()")
         own_headers = self._own_headers
         if self._timing is not None:
             own_headers += (self._timing(),)

@@ -32,6 +32,7 @@ def base_environ(server_name: str, server_port: str, errors: Any, extra: dict[st
         "wsgi.file_wrapper": FileWrapper,
         "SERVER_SOFTWARE": "hedgerow",
         "hedgerow.front": "",
+        "hedgerow.files": "",
         "SERVER_NAME": server_name,
         "SERVER_PORT": server_port,
         **extra,

@@ -15,6 +15,8 @@ from greenlet import getcurrent
 from ..errors import RefusedError
 from ..hosting import pages
 from ..http.answer import SWITCHING
+from ..middleware.answer import without
+from .files import Files
 from .job import REFUSED, Job
 from .members import Pool
 from .passage import Passage, exchange_of
@@ -34,15 +36,16 @@ def forwarded_name(name: str) -> str:
 
 class Forward:
     """See the module's docstring. name: of the app; trust_front: a client that has closed its side has gone; ours: the
-    pool's are workers of ours, whose refusals are believed.
+    pool's are workers of ours, whose refusals are believed; files: those that it may have the front send.
     """
 
-    def __init__(self, name: str, pool: Pool, trust_front: bool, ours: bool = True) -> None:
+    def __init__(self, name: str, pool: Pool, trust_front: bool, ours: bool = True, files: Files | None = None) -> None:
         self.name = name
         self.pool = pool
         self._trust_front = trust_front
         self._line = f"X-Hedgerow-App: {forwarded_name(name)}\r\nX-Hedgerow-Mount: " if ours else ""
         self._ours = ours
+        self._files = files
 
     def __repr__(self) -> str:
         return f"<Forward {self.name} to {self.pool.members}>"
@@ -71,6 +74,10 @@ class Forward:
         if answer.status == SWITCHING:
             passage.switch()
             return ()
+        if answer.file and self._ours and self._files is not None:
+            reader = passage.job.request.fields.get("hedgerow.files", "")
+            exchange_of(passage.job).add_own(self._files.told(answer.file, reader))
+            answer.headers = without(answer.headers, "x-accel-redirect")
         start_response(f"{answer.status} {answer.reason}", answer.headers)
         if not answer.complete:
             return Blocks(self, passage)

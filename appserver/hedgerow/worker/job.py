@@ -12,7 +12,7 @@ from ..hosting.failure import Failure
 from ..hosting.gate import Gate
 from ..hosting.rates import Rates
 from ..http.request import Request
-from ..pep3333.bridge import Application
+from ..pep3333.bridge import Application, Files
 from .connection import Connection
 from .deadlines import Deadlines
 from .threads import Pool
@@ -32,15 +32,14 @@ class Target:
     """Where a request goes: a hosted app, or the host's own pages. name: quoted for the access log; server_timing: its
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
     of fields that are dropped; tell: what of its failures its clients are shown, if anything; forwarded: the app runs
-    in a pool; threads: that its calls run in; else in greenlets; rates, deadlines, counts: of its requests; canary:
-    some of them are for another release.
+    in a pool; files: who has those of its answers sent in another way; threads: that its calls run in; else in
+    greenlets; rates, deadlines, counts: of its requests; canary: some of them are for another release.
     """
 
     # fmt: off
     __slots__ = (
-        "application", "canary", "context", "counts", "deadlines", "early_hints", "forwarded", "free", "gate", "name",
-        "rates",
-        "server_timing", "tell", "threads", "warned",
+        "application", "canary", "context", "counts", "deadlines", "early_hints", "files", "forwarded", "free", "gate",
+        "name", "rates", "server_timing", "tell", "threads", "warned",
     )
     # fmt: on
 
@@ -59,6 +58,7 @@ class Target:
         rates: Rates | None = None,
         deadlines: Deadlines | None = None,
         counts: Counts | None = None,
+        files: Files | None = None,
     ) -> None:
         self.name = name
         self.application = application
@@ -73,6 +73,7 @@ class Target:
         self.rates = rates
         self.deadlines = deadlines
         self.counts = Counts() if counts is None else counts
+        self.files = files
         self.warned = False
         self.canary: Split | None = None
 

@@ -1,7 +1,7 @@
 """One request's way to a pool, and its answer's way back: both at once, block by block, so that nobody holds more than
 a block, and who is slow slows the other.
 
-What is said between the two workers alone is in three fields of the head; a client's of these names never come so far.
+What is said between the two workers alone is in fields of the head; a client's of these names never come so far.
 """
 
 from __future__ import annotations
@@ -171,6 +171,8 @@ class Passage:
             head.append(f"Host: {environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
         if environ["hedgerow.front"] and self._line:
             head.append(f"X-Hedgerow-Front: {environ['hedgerow.front']}")
+        if environ["hedgerow.files"] and self._line:
+            head.append(f"X-Hedgerow-Files: {environ['hedgerow.files']}")
         body = b""
         if type(self._body) is BytesIO:
             self._sent_all = True

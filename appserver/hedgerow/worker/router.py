@@ -32,6 +32,7 @@ from .absent import AbsentApp, AbsentApps
 from .canary import splits
 from .connection import Connection
 from .deadlines import deadlines_of
+from .files import Files
 from .forward import Forward, forwarded_name
 from .fronted import Fronted
 from .job import REFUSED, Job, Target
@@ -110,6 +111,7 @@ class Router:
         fields = request.fields
         turn = fields.pop("HTTP_X_HEDGEROW_ROUND", "")
         front = fields.pop("HTTP_X_HEDGEROW_FRONT", "")
+        files = fields.pop("HTTP_X_HEDGEROW_FILES", "")
         name = fields.pop("HTTP_X_HEDGEROW_APP", "")
         mount = fields.pop("HTTP_X_HEDGEROW_MOUNT", "")
         peer = fields.pop("HTTP_X_HEDGEROW_PEER", "")
@@ -119,6 +121,7 @@ class Router:
         job = Job(connection, request, self._pages, path, query, request_id)
         if request_id:
             fields["hedgerow.front"] = front  # fields become environ as they are
+            fields["hedgerow.files"] = files
         else:
             # whoever makes the id returns it
             job.request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id()
@@ -249,7 +252,9 @@ class Router:
 
     def _target(self, app: HostedApp | ForwardedApp) -> Target:
         if isinstance(app, ForwardedApp):
-            forward = Forward(app.name, Pool(app.sockets, linked=not app.ours), self._trust_front, app.ours)
+            pool = Pool(app.sockets, linked=not app.ours)
+            files = Files(self._settings.state, app.name)
+            forward = Forward(app.name, pool, self._trust_front, app.ours, files)
             return Target(
                 quote(app.name),
                 forward,
@@ -281,6 +286,7 @@ class Router:
             rates=_rates(app.manifest.limits),
             deadlines=deadlines_of(app.manifest.limits, self._settings),
             counts=self.counts_of(app.name),
+            files=Files(self._settings.state, app.name, app.folder),
         )
 
     @property

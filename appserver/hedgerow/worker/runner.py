@@ -104,7 +104,7 @@ def _serve(job: Job, access: AccessLog) -> None:
     crossing = None if target.threads is None else Crossing(target.threads, connection)
     thread, client = crossing, connection if crossing is None else crossing
     hints = target.early_hints or job.hints
-    exchange = Exchange(request, client, http_date(), job.own_headers, timing, hints)
+    exchange = Exchange(request, client, http_date(), job.own_headers, timing, hints, target.files)
     connection.answering = exchange
     body = _body(connection, request, client)
     environ = build(request, job.script_name, job.path_info, job.query, job.peer)
