@@ -1,0 +1,127 @@
+"""Which files the front is left to send: by what the file is, by who may read it, and by what the head says."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hedgerow.http.response import ResponseHead
+from hedgerow.pep3333.bridge import AppError
+from hedgerow.pep3333.environ import FileWrapper
+from hedgerow.worker.files import SMALLEST_BYTES, Files
+
+US = str(os.geteuid())
+TOLD = ("X-Accel-Redirect: @file", "X-Accel-File: /data/shop/a.bin")
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """Where others may read."""
+    with tempfile.TemporaryDirectory() as place:
+        for name in (".", "state", "state/data", "state/data/shop"):
+            (Path(place) / name).mkdir(exist_ok=True)
+            (Path(place) / name).chmod(0o755)
+        made = Path(place) / "state"
+        (made / "data" / "shop" / "a.bin").write_bytes(bytes(SMALLEST_BYTES))
+        yield made
+
+
+def files(state: Path) -> Files:
+    return Files(state, "shop", state.parent)
+
+
+def lines(state: Path, fields: list[tuple[str, str]], wrapper: Any = None, **asked: str) -> tuple[str, ...] | None:
+    """What tells the front; () if the worker sends it in another way, None if it goes on as it is."""
+    environ = {"REQUEST_METHOD": "GET", "hedgerow.files": US} | asked
+    answer = files(state)(environ, "200 OK", ResponseHead("200 OK", fields), wrapper)
+    return None if answer is None else answer[1]
+
+
+def test_a_file_of_the_apps_data(state: Path) -> None:
+    path = str(state / "data" / "shop" / "a.bin")
+    assert lines(state, [("X-Accel-Redirect", path)]) == TOLD
+    with open(path, "rb") as file:
+        assert lines(state, [], FileWrapper(file)) == TOLD
+        file.read(1)
+        assert lines(state, [], FileWrapper(file)) is None
+    with open(path, "r+b") as file:  # what it has written may not be in the file yet
+        assert lines(state, [], FileWrapper(file)) is None
+
+
+def test_a_small_wrapped_one_leaves_with_its_head(state: Path) -> None:
+    path = state / "data" / "shop" / "b.bin"
+    path.write_bytes(bytes(SMALLEST_BYTES - 1))
+    with open(path, "rb") as file:
+        assert lines(state, [], FileWrapper(file)) is None
+
+
+@pytest.mark.parametrize("asked", [{"hedgerow.files": ""}, {"REQUEST_METHOD": "POST"}, {"HTTP_IF_MATCH": "*"}])
+def test_the_front_cannot(state: Path, asked: dict[str, str]) -> None:
+    path = state / "data" / "shop" / "a.bin"
+    assert lines(state, [("X-Accel-Redirect", str(path))], **asked) == ()
+    with open(path, "rb") as file:
+        assert lines(state, [], FileWrapper(file), **asked) is None
+
+
+@pytest.mark.parametrize(
+    ("what", "mode"), [("data/shop/a.bin", 0o640), ("data/shop", 0o750), (".", 0o700), ("..", 0o711)]
+)
+def test_another_user_may_not_read_it(state: Path, what: str, mode: int) -> None:
+    """The worker's own may."""
+    (state / what).chmod(mode)
+    fields = [("X-Accel-Redirect", str(state / "data" / "shop" / "a.bin"))]
+    assert lines(state, fields) == TOLD
+    assert lines(state, fields, **{"hedgerow.files": "other"}) == (TOLD if mode == 0o711 else ())
+
+
+def test_what_lies_outside_of_the_state_is_not_the_fronts(state: Path) -> None:
+    (state.parent / "app.bin").write_bytes(bytes(SMALLEST_BYTES))
+    assert lines(state, [("X-Accel-Redirect", "/app.bin")]) == (), "the app's own, by the worker"
+
+
+@pytest.mark.parametrize(
+    ("field", "by_front"),
+    [
+        (("Content-Type", "text/plain"), True),
+        (("vary", "Cookie"), True),
+        (("Accept-Ranges", "bytes"), True),
+        (("Accept-Ranges", "none"), False),
+        (("Date", "x"), True),
+        (("Last-Modified", formatdate(5, usegmt=True)), True),
+        (("Last-Modified", formatdate(6, usegmt=True)), False),
+        (("Content-Range", "bytes 0-1/2"), False),
+        (("X-Own", "1"), False),
+    ],
+)
+def test_nothing_of_the_head_is_lost(state: Path, field: tuple[str, str], by_front: bool) -> None:
+    path = state / "data" / "shop" / "a.bin"
+    os.utime(path, (5, 5))
+    assert lines(state, [field, ("X-Accel-Redirect", str(path))]) == (TOLD if by_front else ())
+
+
+@pytest.mark.parametrize("inside", ["/data/other/a.bin", "/data/shop/../other/a.bin", "/data/shop/out", "/x", ""])
+def test_what_a_pool_tells_is_looked_at_again(state: Path, inside: str) -> None:
+    (state / "data" / "other").mkdir()
+    (state / "data" / "other" / "a.bin").write_text("secret")
+    (state / "data" / "shop" / "out").symlink_to(state / "data" / "other" / "a.bin")
+    pool = Files(state, "shop")
+    assert pool.told("/data/shop/a.bin", US) == TOLD
+    with pytest.raises(AppError):
+        pool.told(inside, US)
+
+
+@pytest.mark.parametrize("name", ["/x\r\nSet-Cookie: a", "/@refused", "/%00", "/%ff", "/" + "a" * 5000])
+def test_a_name_is_never_more_than_a_name(state: Path, name: str) -> None:
+    with pytest.raises(AppError):
+        files(state).asked(name)
+
+
+def test_two_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="two fields X-Accel-Redirect"):
+        ResponseHead("200 OK", [("X-Accel-Redirect", "/a"), ("X-Accel-Redirect", "/b")])
