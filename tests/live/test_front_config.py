@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -133,37 +132,6 @@ def test_each_snippet_names_the_documents_of_its_directives() -> None:
     for path in FILES.rglob("*.conf"):
         if path.name in {"nginx.conf", "site.conf"} or path.parent.name == "snippets":
             assert "https://nginx.org/en/docs/" in path.read_text(), path
-
-
-# --- the security checker ---------------------------------------------------------------------------------------------
-
-
-# What it finds and is meant so; the reason stands beside the directive.
-REASONED = ("try_files_is_evil_too",)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "appserver"])
-def test_gixy_finds_nothing(tmp_path: Path, host: str) -> None:
-    assert run_script(tmp_path, HEDGEROW_UPSTREAM_HOST=host).returncode == 0
-    assert gixy(tmp_path / "nginx.conf") == []
-
-
-def test_gixy_reads_all_files(tmp_path: Path) -> None:
-    """It follows the includes: a hole in a snippet is found."""
-    assert run_script(tmp_path).returncode == 0
-    (tmp_path / "snippets").unlink()
-    shutil.copytree(FILES / "snippets", tmp_path / "snippets")
-    headers = tmp_path / "snippets" / "request-headers.conf"
-    headers.write_text(headers.read_text().replace("$host_as_sent", "$http_host"))
-    assert [finding["plugin"] for finding in gixy(tmp_path / "nginx.conf")] == ["host_spoofing"]
-
-
-def gixy(config: Path) -> list[dict[str, str]]:
-    command = [str(Path(sys.executable).with_name("gixy")), "-f", "json", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.stdout, done.stderr
-    findings: list[dict[str, str]] = json.loads(done.stdout)
-    return [one for one in findings if one["plugin"] not in REASONED]
 
 
 # --- which nginx ------------------------------------------------------------------------------------------------------
