@@ -138,8 +138,8 @@ def test_a_renewed_certificate_is_taken_up_without_a_reload_and_under_load(
         try:
             with site.connect() as connection:
                 client = kept(connection, site.port)
-                for number in (1, 2):
-                    assert site.presented("localhost") == versions[number - 1]
+                assert site.presented("localhost") == versions[0]
+                for number in (1, 2):  # each of nginx's processes looks by itself: one may be a second behind
                     (folder / "next").symlink_to(str(number))
                     (folder / "next").replace(certificates)
                     before = load.answered
