@@ -240,20 +240,27 @@ render_https() {
     echo "    default '$suffix';"
     echo "}"
     echo "server {"
-    echo "    listen $port default_server;"
+    echo "    listen $port default_server$(proxied);"
     echo "    include snippets/https-redirect.conf;"
     acme_location | sed 's/^/    /'
     echo "}"
 }
 
+# What a listener says of the PROXY protocol (defence.sh); QUIC has none.
+proxied() {
+    if [ "$proxy_protocol" = 1 ]; then
+        echo " proxy_protocol"
+    fi
+}
+
 # The lines of listen.conf, in the server.
 render_listen() {
     if [ "$https" = off ]; then
-        echo "listen $port default_server;"
+        echo "listen $port default_server$(proxied);"
         acme_location
         return
     fi
-    echo "listen $https_port ssl default_server;"
+    echo "listen $https_port ssl default_server$(proxied);"
     if has_http3; then
         echo "listen $https_port quic reuseport default_server;"
         echo "http3 on;"

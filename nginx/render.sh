@@ -18,6 +18,8 @@
 #   HEDGEROW_HTTPS_NAMES    with development: further names and addresses, parted by blanks or commas
 #   HEDGEROW_HSTS           seconds that browsers are to keep to HTTPS; 0: nothing is said                       (0)
 #   HEDGEROW_ACME           folder whose .well-known/acme-challenge/ is served by plain HTTP, for certbot's webroot
+#   HEDGEROW_HOSTS, HEDGEROW_METHODS, HEDGEROW_CLIENT_RATE, HEDGEROW_CLIENT_CONNECTIONS, HEDGEROW_TRUSTED_PROXIES, HEDGEROW_PROXY_PROTOCOL
+#                           whom the front refuses and believes: see defence.sh                        (off)
 #   HEDGEROW_EARLY_HINTS    1: early hints of apps go on to browsers that open a page; nginx 1.29 or newer   (0)
 #   HEDGEROW_FRONT_STATE    the replicas' state, as it is seen from here: the front sends files of it itself; empty: workers send them   ()
 #   HEDGEROW_FRONT_FILES    0: the front sends no files, whether or not it could             (1)
@@ -129,6 +131,8 @@ if ! built=$("$nginx" -V 2>&1); then
 fi
 . "$here/https.sh"
 check_https
+. "$here/defence.sh"
+check_defence
 case $hints in
     0) ;;
     1)
@@ -239,8 +243,10 @@ fi
     echo "# Rendered by render.sh: where clients connect."
     echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"
     render_listen
+    render_limits
 } >"$target/listen.conf"
 
+render_defence >"$target/defence.conf"
 render_https >"$target/https.conf"
 tell_https
 
@@ -313,6 +319,12 @@ CERTIFICATES $certificates
 HTTPS_NAMES $https_names
 HSTS $hsts
 ACME $acme
+HOSTS $hosts
+METHODS $methods
+CLIENT_RATE $client_rate
+CLIENT_CONNECTIONS $client_connections
+TRUSTED_PROXIES $proxies
+PROXY_PROTOCOL $proxy_protocol
 NGINX $nginx
 NGINX_FILES $files
 FRONT_RUN $target

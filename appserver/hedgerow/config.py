@@ -54,6 +54,18 @@ class Settings:
     )
     hsts: int = _option(0, "how long browsers are to keep to HTTPS; 0: nothing is said", "s", limits=(0, 10**9 - 1))
     acme: Path = _option(Path(""), "folder of certbot's webroot, whose challenges plain HTTP answers; empty: none")
+    hosts: str = _option("", "names of hosts that the front serves, *.example.org too; others get 421; empty: all")
+    methods: str = _option("", "methods that the front lets through; others get 501; empty: all")
+    client_rate: int = _option(
+        0, "requests a second of one client's address, as many at once; more get 429; 0: no limit", limits=(0, 10_000)
+    )
+    client_connections: int = _option(
+        0, "requests of one client's address at the same time; more get 429; 0: no limit", limits=(0, 10_000)
+    )
+    trusted_proxies: str = _option(
+        "", "addresses and networks of proxies before the front, whose X-Forwarded-For and -Proto are believed"
+    )
+    proxy_protocol: bool = _option(False, "those proxies speak the PROXY protocol, which tells the client's address")
     front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
     metrics_port: int = _option(
         0, "port beside the addresses on which GET /metrics is answered; 0: only on control sockets", limits=(0, 65535)

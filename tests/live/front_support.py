@@ -11,12 +11,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Protocol
 
 from front_backends import PATIENCE_S
@@ -159,16 +159,18 @@ def running(
     host: str = "",
     resolver: str = "",
     state: Path | None = None,
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[Front]:
     """nginx in front of the backends, as `hedgerow up` starts it.
 
     change: edits a copy of the static snippets, to show that a test can fail.
     host, resolver: find the addresses by name instead, as in a container.
-    state: of the workers, whose files the front can reach.
+    state: of the workers, whose files the front can reach; options: further Settings.
     """
     target = folder / "front"
     port, internal = free_ports(2)
     settings = Settings(first_address=addresses[0].port, workers=len(addresses), port=port, run=folder)
+    settings = dataclasses.replace(settings, **options)  # type: ignore[arg-type]
     if state is not None:
         settings = dataclasses.replace(settings, state=state)
     command = front.render(settings, binary, target)

@@ -71,8 +71,8 @@ def test_rendering_twice_gives_the_same_folder(tmp_path: Path) -> None:
     assert run_script(tmp_path).returncode == 0
     assert tree() == first
     assert set(first) == {
-        "nginx.conf", "conf.d", "snippets", "upstream.conf", "state.conf", "listen.conf", "https.conf", "internal.conf",
-        "hints.conf", "modules.conf", "installation.txt",
+        "nginx.conf", "conf.d", "snippets", "upstream.conf", "state.conf", "listen.conf", "defence.conf", "https.conf",
+        "internal.conf", "hints.conf", "modules.conf", "installation.txt",
     }  # fmt: skip
 
 

@@ -76,11 +76,10 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
         "HEDGEROW_NGINX": str(binary.path),
         "HEDGEROW_NGINX_FILES": str(files),
         "HEDGEROW_METRICS_PORT": str(settings.metrics_port),
-        "HEDGEROW_EARLY_HINTS": str(int(settings.early_hints)),
         "HEDGEROW_INTERNAL_PORT": settings.front.rpartition(":")[2],
         "HEDGEROW_FRONT_STATE": _reached(settings.state.absolute()),
     }
-    script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs, **_https(settings)})
+    script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs, **_passed_on(settings)})
     if script.returncode != 0:
         raise UserError(script.stderr.strip() or f"{files / 'render.sh'}: exit status {script.returncode}")
     command = [str(binary.path), "-p", f"{target.absolute()}/", "-c", "nginx.conf", "-e", "stderr"]
@@ -124,10 +123,18 @@ def url(settings: Settings) -> str:
     return f"https://localhost:{settings.https_public_port or settings.https_port}/"
 
 
-def _https(settings: Settings) -> dict[str, str]:
+# Settings that only the front heeds: the script reads them as they are.
+_PASSED_ON = (
+    "HTTPS", "HTTPS_PORT", "HTTPS_PUBLIC_PORT", "HTTPS_NAMES", "CERTIFICATES", "HSTS", "ACME",
+    "HOSTS", "METHODS", "CLIENT_RATE", "CLIENT_CONNECTIONS", "TRUSTED_PROXIES", "PROXY_PROTOCOL", "EARLY_HINTS",
+)  # fmt: skip
+
+
+def _passed_on(settings: Settings) -> dict[str, str]:
     told = settings.to_env()
-    names = ("HTTPS", "HTTPS_PORT", "HTTPS_PUBLIC_PORT", "HTTPS_NAMES", "CERTIFICATES", "HSTS", "ACME")
-    return {name: told[name] for name in (ENV_PREFIX + name for name in names)}
+    return {name: told[name] for name in (ENV_PREFIX + name for name in _PASSED_ON)}
+
+
 def _reached(state: Path) -> str:
     """The state as nginx's files can name it; else '', and the workers send all files."""
     return str(state) if state.is_dir() and not _NOT_IN_FILES.search(str(state)) else ""
