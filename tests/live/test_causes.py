@@ -41,6 +41,7 @@ LIMITS = {
     "late": "[limits]\ndeadline_s = 0.4\n",
     "rated": "[limits]\nrate = 0.01\n",
     "lone": "",
+    "small": "[limits]\nbody_bytes = 10\n",
 }
 JSON, HTML = "application/json", "text/html,application/xhtml+xml,application/json;q=0.1,*/*;q=0.1"
 
@@ -65,7 +66,7 @@ def here() -> Iterator[Stack]:
 def ask(here: Stack, method: str, path: str, accept: str) -> tuple[int, http.client.HTTPMessage, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=20)
     try:
-        connection.request(method, path, headers={"Accept": accept})
+        connection.request(method, path, b"hello, world" if "/small/" in path else None, {"Accept": accept})
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:
@@ -98,6 +99,7 @@ CASES: dict[str, tuple[int, str, str]] = {
     "full": (503, "GET", "/narrow/"),
     "deadline": (504, "GET", "/late/?5"),
     "blocked": (504, "POST", "/late/spin"),
+    "body": (413, "POST", "/small/"),
     "error": (500, "GET", "/lone/raise"),
     "rate": (429, "GET", "/rated/"),
     "down": (503, "GET", "/broken/"),

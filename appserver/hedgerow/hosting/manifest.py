@@ -197,6 +197,10 @@ class Limits:
     )  # fmt: skip
     rate: float = option(0.0, "requests a second of all clients; one more is answered 429; 0: any number", _check_rate)
     client_rate: float = option(0.0, "requests a second of one client; 0: any number", _check_rate)
+    body_bytes: int | None = option(
+        None, "bytes of a request's body; a larger one is answered 413; default: HEDGEROW_MAX_BODY_BYTES",
+        within(0, 2**62),
+    )  # fmt: skip
     memory_mb: int | None = option(
         None, "MB of memory that it may take, in a pool of its own; then MemoryError; default: any", within(64, 10**7)
     )

@@ -115,6 +115,12 @@ def refused(retry_after_s: int = 1, accept: str = "", cause: str = "full", reque
     return _tell(_Told("503 Service Unavailable", "Busy", text, cause, request_id, retry_after_s), accept)
 
 
+def too_large(max_bytes: int, accept: str = "", request_id: str = "") -> Page:
+    """For a request whose body is larger than its app takes."""
+    text = f"This app takes at most {max_bytes:,} bytes in a request."
+    return _tell(_Told("413 Content Too Large", "Too large", text, "body", request_id), accept)
+
+
 def too_many(retry_after_s: int, accept: str = "", request_id: str = "") -> Page:
     """For a request beyond an app's rates."""
     text = "More requests have come than this app takes in a second. Please try again."

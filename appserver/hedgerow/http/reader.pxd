@@ -18,6 +18,7 @@ cdef class RequestReader:
     cdef public Py_ssize_t max_target_bytes
 
     cpdef feed(self, bytes data)
+    cpdef limit_body(self, object max_bytes)
     @cython.locals(data=bytes)
     cpdef bytes read_body(self)
     @cython.locals(head=bytes)

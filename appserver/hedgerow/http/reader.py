@@ -96,6 +96,11 @@ class RequestReader:
         self.body_bytes += len(data)
         return data
 
+    def limit_body(self, max_bytes: int) -> None:
+        """The largest body of the request last returned, whose length is not told; beyond it reading raises 413."""
+        if isinstance(self._decoder, ChunkedDecoder):
+            self._decoder.max_bytes = min(max_bytes, self._decoder.max_bytes)
+
     def next_request(self) -> Request | None:
         """The next request, or None when its head has not arrived whole. The body of the one before must be done.
 

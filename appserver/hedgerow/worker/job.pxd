@@ -12,11 +12,13 @@ cdef class Target:
     cdef readonly list free
     cdef readonly bint server_timing
     cdef readonly bint early_hints
+    cdef readonly object files
     cdef readonly bint forwarded
     cdef readonly object tell
     cdef readonly object threads
     cdef readonly object rates
     cdef readonly object deadlines
+    cdef readonly object max_body
     cdef public bint warned
     cdef public object canary
 

@@ -33,13 +33,14 @@ class Target:
     answers tell how long it took; early_hints: they are sent; free: its parked runners; warned: its author was told
     of fields that are dropped; tell: what of its failures its clients are shown, if anything; forwarded: the app runs
     in a pool; files: who has those of its answers sent in another way; threads: that its calls run in; else in
-    greenlets; rates, deadlines, counts: of its requests; canary: some of them are for another release.
+    greenlets; rates, deadlines, counts: of its requests; max_body: the largest, in bytes, None for the worker's limit;
+    canary: some of them are for another release.
     """
 
     # fmt: off
     __slots__ = (
         "application", "canary", "context", "counts", "deadlines", "early_hints", "files", "forwarded", "free", "gate",
-        "name", "rates", "server_timing", "tell", "threads", "warned",
+        "max_body", "name", "rates", "server_timing", "tell", "threads", "warned",
     )
     # fmt: on
 
@@ -59,6 +60,7 @@ class Target:
         deadlines: Deadlines | None = None,
         counts: Counts | None = None,
         files: Files | None = None,
+        max_body: int | None = None,
     ) -> None:
         self.name = name
         self.application = application
@@ -74,6 +76,7 @@ class Target:
         self.deadlines = deadlines
         self.counts = Counts() if counts is None else counts
         self.files = files
+        self.max_body = max_body
         self.warned = False
         self.canary: Split | None = None
 

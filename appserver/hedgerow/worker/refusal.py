@@ -10,7 +10,7 @@ from .job import MOVED, REFUSED, Job
 # nginx sends a request that was answered with this to the other addresses, and a worker that sent it on to us refuses
 # it in its turn; it is in no app's power to send it.
 SEND_ELSEWHERE = "X-Accel-Redirect: @refused"
-NOT_ENTERED = ("down", "rate")  # causes of answers in an app's name, given before it was entered
+NOT_ENTERED = ("down", "rate", "body")  # causes of answers in an app's name, given before it was entered
 # A request of an app that arrives is kept for so long before it is sent elsewhere: the front moves it four times only,
 # and in turns that all requests share, so it may meet only addresses that do not have the app yet.
 ARRIVAL_S = 0.5

@@ -25,7 +25,7 @@ from ..hosting.manifest import Limits
 from ..hosting.mounts import Mounted, Mounts, Redirect, Route, split
 from ..hosting.pages import Page
 from ..hosting.rates import Rates
-from ..http.request import Request
+from ..http.request import LENGTH, NONE, Request
 from ..pep3333.bridge import Application
 from . import threads
 from .absent import AbsentApp, AbsentApps
@@ -191,12 +191,25 @@ class Router:
                 page = pages.too_many(math.ceil(after_s), job.request.fields.get("HTTP_ACCEPT", ""), job.request_id)
                 self._show_instead(job, "rate", page)
                 return False
+        if target.max_body is not None and not self._fits(job, target.max_body):
+            return False
         if not target.gate.enter():
             try:
                 job.waiting = Waiting(target.gate, self._refuse)
             except RefusedError as refusal:
                 self._refuse(job, refusal)
                 return False
+        return True
+
+    def _fits(self, job: Job, max_body: int) -> bool:
+        """Whether the body is not larger than the app takes; of one in chunks that is found out while it is read."""
+        request = job.request
+        if request.framing is LENGTH and request.length > max_body:
+            accept = request.fields.get("HTTP_ACCEPT", "")
+            self._show_instead(job, "body", pages.too_large(max_body, accept, job.request_id))
+            return False
+        if request.framing is not NONE:
+            job.connection.reader.limit_body(max_body)
         return True
 
     def _client(self, job: Job) -> str:
@@ -287,6 +300,7 @@ class Router:
             deadlines=deadlines_of(app.manifest.limits, self._settings),
             counts=self.counts_of(app.name),
             files=Files(self._settings.state, app.name, app.folder),
+            max_body=app.manifest.limits.body_bytes,
         )
 
     @property
