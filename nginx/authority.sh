@@ -42,7 +42,7 @@ x509_extensions = extensions
 prompt = no
 [who]
 O = Hedgerow development
-CN = Hedgerow development authority of $(hostname 2>/dev/null || uname -n)
+CN = Hedgerow development authority of $( (hostname 2>/dev/null || uname -n) | tr -cd 'A-Za-z0-9.-' | cut -c 1-28)
 [extensions]
 basicConstraints = critical, CA:TRUE, pathlen:0
 keyUsage = critical, keyCertSign, cRLSign
@@ -60,6 +60,7 @@ permitted;IP.2 = 10.0.0.0/255.0.0.0
 permitted;IP.3 = 172.16.0.0/255.240.0.0
 permitted;IP.4 = 192.168.0.0/255.255.0.0
 permitted;IP.5 = ::1/ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+permitted;IP.6 = fc00::/fe00::
 CONFIG
     quietly req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days 3650 \
         -config "$authority/making.cnf" -keyout "$authority/making.key" -out "$authority/making.pem" \
@@ -72,6 +73,7 @@ CONFIG
 # What the certificate is for, as openssl writes it.
 alternatives() {
     list=IP:127.0.0.1,IP:::1
+    set -f # a name may begin with *
     for name in $names; do
         case $name in
             *[!a-z0-9.*:-]*) fail "HEDGEROW_HTTPS_NAMES: $name is neither a host name nor an address" ;;
@@ -85,6 +87,7 @@ alternatives() {
 good() {
     [ -e "$folder/development.key" ] && [ "$(cat "$authority/names" 2>/dev/null)" = "$wanted" ] \
         && quietly x509 -in "$folder/development.pem" -noout -checkend $month_s >/dev/null \
+        && [ "$(quietly x509 -in "$folder/development.pem" -noout -pubkey)" = "$(quietly pkey -in "$folder/development.key" -pubout)" ] \
         && quietly verify -CAfile "$authority/authority.pem" "$folder/development.pem" >/dev/null
 }
 

@@ -55,7 +55,7 @@ check_https_on() {
         fail "HEDGEROW_HTTPS=$https: the command openssl is needed, and not there"
     fi
     if [ "$https" = development ]; then
-        "$here/authority.sh" "$certificates" "$(nginx_user)" "$https_names" || exit 2
+        sh "$here/authority.sh" "$certificates" "$(nginx_user)" "$https_names" || exit 2
     fi
     check_certificates
 }

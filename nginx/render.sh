@@ -136,11 +136,7 @@ check_defence
 case $hints in
     0) ;;
     1)
-        case $built in
-            *"nginx version: "*/1.[0-9].* | *"nginx version: "*/1.1[0-9].* | *"nginx version: "*/1.2[0-8].*)
-                fail "HEDGEROW_EARLY_HINTS=1: $nginx is older than 1.29, which is the first that passes them on"
-                ;;
-        esac
+        version_at_least 1 29 0 || fail "HEDGEROW_EARLY_HINTS=1: $nginx is older than 1.29, which is the first that passes them on"
         ;;
     *) fail "HEDGEROW_EARLY_HINTS=$hints: neither 0 nor 1" ;;
 esac

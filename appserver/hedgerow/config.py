@@ -179,7 +179,7 @@ class Settings:
         for option in dataclasses.fields(cls):
             name = ENV_PREFIX + option.name.upper()
             if given.get(option.name) is not None:
-                values[option.name] = given[option.name]
+                values[option.name] = _as_it_lies(given[option.name])
             elif environ.get(name):
                 try:
                     values[option.name] = _parse(hints[option.name], environ[name])
@@ -257,7 +257,12 @@ def _parse(kind: type, text: str) -> Any:
             return kind(text)
         except ValueError:
             raise ValueError("not a number") from None
-    return kind(text)
+    return _as_it_lies(kind(text))
+
+
+def _as_it_lies(value: Any) -> Any:
+    """A path from the root on: `.` is a folder, while the empty path, which is equal to it, stands for none."""
+    return value.absolute() if isinstance(value, Path) else value
 
 
 def _format(value: Any) -> str:

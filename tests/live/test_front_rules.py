@@ -14,6 +14,8 @@ import pytest
 from front_rules import findings
 from https_support import FILES, ROOT, certificate, open_folder, with_http3
 
+pytestmark = pytest.mark.timeout(600)  # the first test on a bare machine fetches its programs
+
 # What may stand, and why.
 REASONS = {
     "http: merge_slashes off": (

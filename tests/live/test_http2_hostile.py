@@ -14,6 +14,8 @@ from h2.events import ConnectionTerminated, DataReceived, ResponseReceived, Stre
 from h2.exceptions import ProtocolError
 from https_support import SecureFront, answer, certificate, open_folder, secured, with_http3
 
+pytestmark = pytest.mark.timeout(600)  # the first test on a bare machine fetches its programs
+
 
 @pytest.fixture
 def addresses() -> Iterator[list[Backend]]:

@@ -35,6 +35,8 @@ from hedgerow.control import front
 from hedgerow.control.front import NginxBinary
 from hedgerow.errors import UserError
 
+pytestmark = pytest.mark.timeout(600)  # the first test on a bare machine fetches its programs
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -374,3 +376,31 @@ def test_the_development_authority_can_speak_for_no_public_name(tmp_path: Path, 
                 "-out", f"{tmp_path}/forged")  # fmt: skip
         command = ["openssl", "verify", "-CAfile", f"{authority}/authority.pem", f"{tmp_path}/forged"]
         assert (subprocess.run(command, check=False, capture_output=True).returncode == 0) is good, name
+
+
+def test_the_name_of_the_machine_may_be_long(tmp_path: Path, folder: Path) -> None:
+    """A common name has room for 64 characters (RFC 5280, ub-common-name)."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "hostname").write_text(f"#!/bin/sh\necho 'x/{'long-' * 20}'\n")
+    (programs / "hostname").chmod(0o755)
+    done = rendered(tmp_path, folder / "new", HEDGEROW_HTTPS="development", PATH=f"{programs}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert "xlong-long-" in openssl("x509", "-in", f"{folder}/new/authority/authority.pem", "-noout", "-subject")
+
+
+def test_a_name_with_an_asterisk_is_no_file(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop.test").touch()
+    monkeypatch.chdir(tmp_path)
+    assert rendered(tmp_path, folder, HEDGEROW_HTTPS="development", HEDGEROW_HTTPS_NAMES="*.test").returncode == 0
+    told = openssl("x509", "-in", str(folder / "development.pem"), "-noout", "-ext", "subjectAltName")
+    assert "DNS:*.test" in told
+
+
+def test_a_key_of_another_certificate_is_made_anew(tmp_path: Path, folder: Path) -> None:
+    """As a start leaves them that was killed between the two."""
+    assert rendered(tmp_path, folder, HEDGEROW_HTTPS="development").returncode == 0
+    key = folder / "development.key"
+    key.write_text(openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    done = rendered(tmp_path, folder, HEDGEROW_HTTPS="development")
+    assert done.returncode == 0, done.stderr

@@ -23,6 +23,8 @@ from https_support import (
 
 from hedgerow.control.front import NginxBinary
 
+pytestmark = pytest.mark.timeout(600)  # the first test on a bare machine fetches its programs
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

@@ -26,6 +26,8 @@ from https_support import (
 
 from hedgerow.control.front import NginxBinary
 
+pytestmark = pytest.mark.timeout(600)  # the first test on a bare machine fetches its programs
+
 # What Mozilla's "intermediate" offers of TLS 1.2, without finite-field DHE.
 SUITES = {"AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256"}
 SUITES_1_3 = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}

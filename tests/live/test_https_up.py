@@ -14,6 +14,8 @@ import pytest
 from control_support import Stack, free_port, stack, until
 from https_support import FILES, ROOT, certificate, open_folder, openssl
 
+pytestmark = pytest.mark.timeout(600)  # the first test on a bare machine fetches its programs
+
 PATIENCE_S = 20
 
 

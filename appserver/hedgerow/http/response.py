@@ -258,7 +258,7 @@ def switching_protocols(headers: Headers) -> bytes:
     parts = ["HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade"]
     for name, text in headers:
         kind, line = _learn_field(name)
-        if kind != _DROPPED or name.lower() == "upgrade":
+        if kind not in (_DROPPED, _REDIRECT) or name.lower() == "upgrade":
             parts += (line, _checked("a header", text))
     parts.append("\r\n\r\n")
     return "".join(parts).encode("latin-1")

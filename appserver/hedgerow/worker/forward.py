@@ -20,7 +20,7 @@ from .files import Files
 from .job import REFUSED, Job
 from .members import Pool
 from .passage import Passage, exchange_of
-from .refusal import NOT_ENTERED, cause_line, refuse
+from .refusal import NOT_ENTERED, refuse, told_cause
 from .transfer import BrokenOff
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Forward:
 
     def _broken(self, job: Job, error: BrokenOff, start_response: StartResponse) -> Iterable[bytes]:
         self.tell(job, error)
-        exchange_of(job).add_own((cause_line(job.cause),))
+        exchange_of(job).add_own(told_cause(job))
         status, headers, body = pages.broken_off(job.request_id, job.request.fields.get("HTTP_ACCEPT", ""))
         start_response(status, headers)
         return [body]
@@ -103,7 +103,7 @@ def _heed(job: Job, cause: str) -> None:
     job.cause = cause
     if cause in NOT_ENTERED:
         job.refused = REFUSED
-    exchange_of(job).add_own((cause_line(cause),))
+    exchange_of(job).add_own(told_cause(job))
 
 
 def _refused(job: Job, refusal: RefusedError, start_response: StartResponse) -> Iterable[bytes]:

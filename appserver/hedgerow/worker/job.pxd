@@ -30,6 +30,7 @@ cdef class Job:
     cdef public str mount
     cdef public bint hints
     cdef public bint movable
+    cdef public bint heard
     cdef public int refused
     cdef public tuple own_headers
     cdef public str path_info

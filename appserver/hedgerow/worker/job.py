@@ -83,10 +83,10 @@ class Target:
 
 class Job:
     """One request on its way to one target. number: which of the process; own_headers: sent whatever the app says;
-    cause: why it was refused; movable: a refusal may be sent elsewhere; hints: the front passes early ones on; peer:
-    who has connected, to us or to the worker that sends this on; mount: the raw path's part that names the app, if it
-    is sent on; waiting: at its app's gate; counts: of its app, if one is known; refused: whether it was, and to whom
-    that is told.
+    cause: why its answer is none of the app's; heard: who sends to us wants to know that; movable: a refusal may be
+    sent elsewhere; hints: the front passes early ones on; peer: who has connected, to us or to the worker that sends
+    this on; mount: the raw path's part that names the app, if it is sent on; waiting: at its app's gate; counts: of its
+    app, if one is known; refused: whether it was, and to whom that is told.
 
     For its deadline: runner: who serves it; since: when it entered the app, or was last seen to go on; seen_bytes: how
     much of its answer was sent then; ended: how many times its time was over; thread: the app's that it runs in; side:
@@ -95,9 +95,9 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "cause", "connection", "counts", "ended", "hints", "mount", "movable", "number", "own_headers", "path_info",
-        "peer", "query", "refused", "request", "request_id", "runner", "script_name", "seen_bytes", "side", "since",
-        "target", "thread", "waiting",
+        "cause", "connection", "counts", "ended", "heard", "hints", "mount", "movable", "number", "own_headers",
+        "path_info", "peer", "query", "refused", "request", "request_id", "runner", "script_name", "seen_bytes", "side",
+        "since", "target", "thread", "waiting",
     )
     # fmt: on
 
@@ -116,6 +116,7 @@ class Job:
         self.request_id = request_id
         self.own_headers: tuple[str, ...] = ()
         self.cause = ""
+        self.heard = False
         self.movable = False
         self.hints = False
         self.peer = connection.peer

@@ -16,9 +16,9 @@ NOT_ENTERED = ("down", "rate", "body")  # causes of answers in an app's name, gi
 ARRIVAL_S = 0.5
 
 
-def cause_line(cause: str) -> str:
-    """A line of the head by which who sends to us hears why this is no answer of the app. The front hides it."""
-    return f"X-Hedgerow-Cause: {cause}"
+def told_cause(job: Job) -> tuple[str, ...]:
+    """A line of the head by which the front, or the worker that sends to us, hears why this is no answer of the app."""
+    return (f"X-Hedgerow-Cause: {job.cause}",) if job.heard and job.cause else ()
 
 
 def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
@@ -27,7 +27,7 @@ def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
     job.refused = MOVED if job.movable else REFUSED
     if not job.movable:
         accept = job.request.fields.get("HTTP_ACCEPT", "")
-        job.own_headers += (cause_line(refusal.cause),)
+        job.own_headers += told_cause(job)
         return pages.refused(refusal.retry_after_s, accept, refusal.cause, job.request_id), 0.0
     # Nothing but the redirect: nginx would carry other fields of this answer into the next one's.
     job.own_headers += (SEND_ELSEWHERE,)
@@ -38,6 +38,5 @@ def refuse(job: Job, refusal: RefusedError) -> tuple[Page, float]:
 def refuse_behind(job: Job, refusal: RefusedError) -> Page:
     """The page for a worker that has sent the request on to us, and knows where else it may go."""
     job.cause, job.refused = refusal.cause, MOVED
-    told = cause_line(refusal.cause), f"X-Hedgerow-Retry: {refusal.retry_after_s}"
-    job.own_headers += (SEND_ELSEWHERE, *told)
+    job.own_headers += (SEND_ELSEWHERE, *told_cause(job), f"X-Hedgerow-Retry: {refusal.retry_after_s}")
     return "503 Service Unavailable", [], b""

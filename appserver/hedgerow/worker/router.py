@@ -38,7 +38,7 @@ from .fronted import Fronted
 from .job import REFUSED, Job, Target
 from .log import quote
 from .members import Pool
-from .refusal import cause_line, refuse, refuse_behind
+from .refusal import refuse, refuse_behind, told_cause
 from .runner import page_application
 from .waiting import Waiting
 
@@ -126,6 +126,7 @@ class Router:
             # whoever makes the id returns it
             job.request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id()
             job.own_headers = (f"X-Request-Id: {job.request_id}",)
+        job.heard = self._trust_front or self._is_behind
         job.movable = turn == "1" and self._trust_front
         job.hints = hints == "1" and self._trust_front
         if connection.surplus:
@@ -254,7 +255,7 @@ class Router:
     def _show_instead(self, job: Job, cause: str, page: Page) -> None:
         """A page in the app's name, that is no other address's business."""
         job.cause, job.refused = cause, REFUSED
-        job.own_headers += (cause_line(cause),)
+        job.own_headers += told_cause(job)
         self._show(job, page)
 
     def _show(self, job: Job, page: Page, after_s: float = 0.0) -> None:

@@ -30,7 +30,7 @@ from .clock import http_date
 from .connection import Connection
 from .job import Job, Target
 from .log import request_id
-from .refusal import cause_line
+from .refusal import told_cause
 from .threads import Crossing
 from .transfer import BrokenOff, ClientGone
 
@@ -191,8 +191,7 @@ def _fail(job: Job, access: AccessLog, exchange: Exchange, error: BaseException)
         shown = job.target.tell(error) if job.target.tell is not None else None
         page = pages.failed(job.request_id, accept, shown)
     if exchange.head is None and not exchange.complete:  # else the connection speaks another protocol
-        if job.cause:
-            exchange.add_own((cause_line(job.cause),))
+        exchange.add_own(told_cause(job))
         with contextlib.suppress(OSError):
             exchange.answer(*page)
 

@@ -286,3 +286,10 @@ def test_options_that_do_not_fit_together() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r".+"):
             Remote(**{"upstreams": ("http://a",), **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("switching", [False, True])
+def test_an_upstream_does_not_speak_to_the_front(switching: bool) -> None:
+    """nginx would send any file of the state, or send the request on, also for a 101."""
+    said = [("X-Accel-Redirect", "@file"), ("x-accel-file", "/data/b/db"), ("X-Hedgerow-Cause", "full"), ("A", "b")]
+    assert answer_fields([*said, ("X-Accel-Buffering", "no")], switching) == [("A", "b"), ("X-Accel-Buffering", "no")]

@@ -19,8 +19,13 @@ def named(connection: str) -> set[str]:
     return {one.lower() for one in listed(connection)} - _NEVER_NAMED
 
 
+# What only our front's own words may say: nginx would follow them, and send any file of the state.
+_OURS = ("x-accel-", "x-hedgerow-")
+_WISH = "x-accel-buffering"
+
+
 def answer_fields(headers: Iterable[tuple[str, str]], switching: bool = False) -> Headers:
     """Those that go on. switching: the answer is a 101, whose Upgrade is for both ends."""
-    all_of_it = [*headers]
+    all_of_it = [(name, text) for name, text in headers if name.lower() == _WISH or not name.lower().startswith(_OURS)]
     dropped = {*HOP_BY_HOP, *named(value(all_of_it, "connection"))}
     return without(all_of_it, *(dropped - {"upgrade"} if switching else dropped))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -20,8 +21,11 @@ def events() -> Iterator[bytes]:
 
 
 def received(environ: WSGIEnvironment) -> bytes:
-    """What arrived of a body: its length and digest."""
+    """What arrived of a body: its length and digest. It is not read at once, so that a browser has time to tell how
+    far it has come: buffers on the way hold less than it.
+    """
     digest, length = hashlib.sha256(), 0
+    time.sleep(1)
     while block := environ["wsgi.input"].read(BLOCK):
         digest.update(block)
         length += len(block)
