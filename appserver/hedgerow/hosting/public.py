@@ -37,8 +37,15 @@ def with_public_files(
     others = _Others(folder, public.relative_to(folder), releases)
     # Data of an app changes while it runs; a release does not.
     changing = not others.is_release or not Path(os.path.realpath(public)).is_relative_to(os.path.realpath(folder))
-    made = kind(application, public, table.url, table.max_age, table.immutable, changing, others)
+    homes = _homes(folder, releases)
+    made = kind(application, public, table.url, table.max_age, table.immutable, changing, others, homes)
     return cast("WSGIApplication", made)
+
+
+def _homes(folder: Path, releases: Path) -> tuple[str, ...]:
+    """Where a file is the app's own, as `worker/files.py` has it: its releases, its data, and where it runs from."""
+    data = releases.parents[1] / "data" / releases.name
+    return tuple(os.path.realpath(home) + "/" for home in (releases, data, folder))
 
 
 class _Others:

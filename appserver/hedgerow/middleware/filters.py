@@ -44,6 +44,8 @@ class Filter:
             return False
         if "no-transform" in value(headers, "cache-control").lower():
             return False
+        if value(headers, "x-accel-redirect"):  # its body is not what the client gets
+            return False
         kind = value(headers, "content-type").partition(";")[0].strip().lower()
         return any(fnmatchcase(kind, pattern) for pattern in self.types)
 

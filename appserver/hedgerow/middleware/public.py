@@ -19,7 +19,8 @@ from .static_files import Elsewhere, Files
 class Public:
     """GET and HEAD of what is there; other methods of it are refused. What is not there is the application's.
 
-    changing: files come and go while the app runs; others: asked each time for the same folder of other releases.
+    changing: files come and go while the app runs; others: asked each time for the public folders of other releases;
+    homes: below which a server may let its front send them (`sending.send`).
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class Public:
         immutable: str,
         changing: bool = False,
         others: Callable[[], Iterable[Path]] = tuple,
+        homes: tuple[str, ...] = (),
     ) -> None:
         self._application = application
         self._url = url
         self._rules = max_age, immutable, False  # no index
         self._files = Files(folder, url, *self._rules, changing, shared=True)
         self._others = others
+        self._homes = homes
 
     def __repr__(self) -> str:
         return f"<Public {self._url} before {self._application!r}>"
@@ -47,7 +50,7 @@ class Public:
         if found is not None and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             refused = HTTPStatus.METHOD_NOT_ALLOWED
             return text(start_response, refused, f"{refused.phrase}.\n", ("Allow", "GET, HEAD"))
-        sent = None if found is None else send(found, environ, start_response)
+        sent = None if found is None else send(found, environ, start_response, self._homes)
         return self._application(environ, start_response) if sent is None else sent
 
     def _find(self, path: str) -> Found | None:

@@ -1,7 +1,8 @@
 """Sends a file: what of it the client takes and wants, with validators and ranges.
 
 The file is looked at when it is opened, so what the head says is true of what follows, also if it has been replaced.
-Behind a front that can reach files the answer is only which one it is.
+Behind a front that can reach files the answer of the outermost layer is only which one it is; any other gives back a
+body, which what is around it may change. A body that nothing has changed the server may still leave to the front.
 """
 
 from __future__ import annotations
@@ -30,14 +31,18 @@ class Found(NamedTuple):
     paths: Mapping[str, str]
 
 
-def send(found: Found, environ: Environ, start_response: StartResponse) -> Iterable[bytes] | None:
-    """Of a file what the client takes and wants; None if nothing can be read any more."""
+def send(
+    found: Found, environ: Environ, start_response: StartResponse, homes: tuple[str, ...] = ()
+) -> Iterable[bytes] | None:
+    """Of a file what the client takes and wants; None if nothing can be read any more. homes: below these real paths,
+    with '/' at their ends, it is the front that sends; only for whose answer nobody changes.
+    """
     opened = _open(found, environ.get("HTTP_ACCEPT_ENCODING", ""))
     if opened is None:
         return None
     coding, file = opened
     try:
-        return _answer(found, coding, file, environ, start_response)
+        return _answer(found, coding, file, environ, start_response, homes)
     except BaseException:
         file.close()
         raise
@@ -55,7 +60,12 @@ def _open(found: Found, accepted: str) -> tuple[str, FileIO] | None:
 
 
 def _answer(
-    found: Found, coding: str, file: FileIO, environ: Environ, start_response: StartResponse
+    found: Found,
+    coding: str,
+    file: FileIO,
+    environ: Environ,
+    start_response: StartResponse,
+    homes: tuple[str, ...],
 ) -> Iterable[bytes]:
     """It closes the file, or returns it to be closed."""
     told = os.fstat(file.fileno())
@@ -63,7 +73,7 @@ def _answer(
     known = Known(f'"{told.st_mtime_ns:x}-{told.st_size:x}{coding and "-" + coding}"', int(told.st_mtime), told.st_size)
     what = wanted(environ, known)
     vary = [("Vary", "Accept-Encoding")] if len(found.paths) > 1 else []
-    if _is_the_fronts(what, environ):
+    if _is_the_fronts(what, environ) and found.paths[coding].startswith(homes):
         file.close()
         handed = HANDED, quote(os.fsencode(found.paths[coding]))
         start_response("200 OK", [*_head(found, coding, known, Wanted(HTTPStatus.OK)), *vary, handed])

@@ -17,7 +17,7 @@ from hedgerow.hosting.static_table import StaticTable, public_folder
 
 def app_folder(place: Path, toml: str = "", *files: str) -> Path:
     folder = place / "shop"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "app.toml").write_text(toml)
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -88,9 +88,10 @@ def test_a_hash_in_a_name(path: str, hashed: bool) -> None:
     assert bool(re.search(StaticTable().immutable, path)) is hashed
 
 
-def ask(application: Any, path: str) -> tuple[str, bytes]:
+def ask(application: Any, path: str, files: str = "") -> tuple[str, bytes]:
+    """files: whether the front can send them."""
     told: list[str] = []
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SCRIPT_NAME": ""}
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "SCRIPT_NAME": "", "hedgerow.files": files}
     blocks = application(environ, lambda status, headers: told.append(status))
     body = b"".join(blocks)
     getattr(blocks, "close", lambda: None)()
@@ -128,6 +129,17 @@ def test_what_is_no_release_has_no_other(tmp_path: Path) -> None:
     assert ask(app, "/static/b")[0] == "404 the app"
     (folder / "static" / "b").write_text("later")
     assert ask(app, "/static/b") == ("200 OK", b"later")
+
+
+def test_the_front_is_told_of_the_apps_own_files_only(tmp_path: Path) -> None:
+    """A folder may be a link to what all apps share."""
+    folder = app_folder(tmp_path / "releases" / "shop" / "live", "", "static/a")
+    releases = folder.parents[1]
+    assert ask(with_public_files(the_app, read_manifest(folder), folder, releases), "/static/a", "0") == ("200 OK", b"")
+    (folder / "static").rename(tmp_path / "shared")
+    (folder / "static").symlink_to(tmp_path / "shared")
+    app = with_public_files(the_app, read_manifest(folder), folder, releases)
+    assert ask(app, "/static/a", "0") == ("200 OK", b"static/a")
 
 
 def test_a_folder_that_is_said_and_not_there_is_a_mistake(tmp_path: Path) -> None:

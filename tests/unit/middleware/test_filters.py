@@ -76,6 +76,16 @@ def test_the_head_says_what_is_true_of_the_new_body(filter: Wrap) -> None:
 
 
 @BOTH
+def test_a_body_that_the_front_replaces_is_left_alone(filter: Wrap) -> None:
+    """As by `X-Accel-Redirect`: what the head says has to be true of the file."""
+    app = App([b""], (KIND, ("ETag", '"a"'), ("X-Accel-Redirect", "/data/a")))
+    answer = ask(filter, app)
+    assert (answer.body, answer.headers) == (b"", list(app.headers))
+    packed = ask(Compress, app, Accept_Encoding="gzip")
+    assert (packed.body, packed.headers) == (b"", list(app.headers))
+
+
+@BOTH
 def test_head_has_the_head_of_get_as_far_as_it_is_known(filter: Wrap) -> None:
     app = App([], (KIND, *TRUE_OF_THE_OLD_BODY))
     answer = ask(filter, app, method="HEAD")

@@ -13,6 +13,7 @@ from wsgiref.util import FileWrapper
 import pytest
 from asking_middleware import Answer, App, ask
 
+from hedgerow.middleware.compress import Compress
 from hedgerow.middleware.conditional import Known, wanted
 from hedgerow.middleware.sending import Part
 from hedgerow.middleware.static import Static
@@ -305,6 +306,20 @@ def test_a_file_is_open_only_while_it_is_sent(folder: tuple[Path, dict[str, Any]
     with pytest.raises(RuntimeError):
         app(asked, refuse)
     assert opened() == before
+
+
+def test_middleware_around_it_gets_a_body_also_behind_a_front(folder: tuple[Path, dict[str, Any]]) -> None:
+    """A word to the front is for the outermost layer; and the folder may be one that the front cannot reach."""
+
+    def behind(app: Any) -> Any:
+        made = Compress(Static(app, **folder[1]), minimum=10)
+        return lambda environ, start_response: made({**environ, "hedgerow.files": "0"}, start_response)
+
+    plain = ask(behind, App(), "/a.txt")
+    assert (plain.body, plain["X-Accel-Redirect"], plain["Vary"]) == (BODY, "", "Accept-Encoding")
+    packed = ask(behind, App(), "/a.txt", Accept_Encoding="gzip")
+    assert (gzip.decompress(packed.body), packed["X-Accel-Redirect"]) == (BODY, "")
+    assert (packed["Content-Encoding"], packed["Vary"]) == ("gzip", "Accept-Encoding")
 
 
 def opened() -> int:
