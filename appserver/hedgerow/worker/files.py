@@ -50,10 +50,17 @@ class Files:
     def __call__(
         self, environ: Environ, status: str, head: ResponseHead, wrapper: FileWrapper | None
     ) -> tuple[Application, tuple[str, ...]] | None:
+        if not head.redirect and not environ.get("hedgerow.files"):
+            return None
         path = self.asked(head.redirect) if head.redirect else self._wrapped(wrapper, head)
         if path is None:
             return None
-        fields, told = head.fields(), os.stat(path)
+        try:
+            fields, told = head.fields(), os.stat(path)
+        except OSError:  # deleted since we have found it; what is open is still there
+            if head.redirect:
+                raise AppError(f"X-Accel-Redirect names a file that cannot be read: {path}") from None
+            return None
         if status.startswith("200") and _can_be_cut(environ, told.st_size):
             lines = self.lines(path, environ.get("hedgerow.files", ""))
             if lines and _keeps(fields, told):
@@ -66,7 +73,7 @@ class Files:
         if not reader or inside == path or not path.startswith(self._homes):
             return ()
         told = os.fsencode(inside)
-        if any(byte < 0x20 or byte == 0x7F for byte in told):  # what no field can hold
+        if told.endswith(b" ") or any(byte < 0x20 or byte == 0x7F for byte in told):  # what no field can hold
             return ()
         if reader != str(os.geteuid()) and not _is_open_to_all(path):
             return ()
@@ -92,7 +99,7 @@ class Files:
         raise AppError(f"X-Accel-Redirect names {target!r}, which is no file in the app's releases or data")
 
     def _wrapped(self, wrapper: FileWrapper | None, head: ResponseHead) -> str | None:
-        """The real path of a whole file, if it has one: at its beginning, and large enough."""
+        """The real path of a whole file, if the front may send it: at its beginning, and large enough."""
         file = None if wrapper is None else wrapper.file
         if type(file) is not FileIO and not (type(file) is BufferedReader and type(file.raw) is FileIO):
             return None  # others may be anything: what gzip.open gives has the descriptor of the compressed file
@@ -101,22 +108,25 @@ class Files:
             return None
         if head.length not in (None, told.st_size):
             return None
-        path = os.readlink(f"/proc/self/fd/{file.fileno()}")
-        try:
+        try:  # Linux alone tells a descriptor's path
+            path = os.readlink(f"/proc/self/fd/{file.fileno()}")
             same = os.path.samestat(told, os.stat(path, follow_symlinks=False))
-        except OSError:  # it is deleted
+        except OSError:  # it is deleted, or this is no Linux
             return None
         return path if same and path.startswith(self._homes) else None
 
 
 def _is_open_to_all(path: str) -> bool:
     """Also for who is not our user: nginx of another container, or of root, which leaves its work to nobody."""
-    if not os.stat(path).st_mode & stat.S_IROTH:
-        return False
-    while path != "/":
-        path = os.path.dirname(path)
-        if not os.stat(path).st_mode & stat.S_IXOTH:
+    try:
+        if not os.stat(path).st_mode & stat.S_IROTH:
             return False
+        while path != "/":
+            path = os.path.dirname(path)
+            if not os.stat(path).st_mode & stat.S_IXOTH:
+                return False
+    except OSError:  # it has gone just now
+        return False
     return True
 
 

@@ -69,6 +69,58 @@ def test_the_front_cannot(state: Path, asked: dict[str, str]) -> None:
         assert lines(state, [], FileWrapper(file), **asked) is None
 
 
+def test_no_path_is_looked_up_where_no_front_sends(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where a descriptor has no path to be read, as on every system but Linux, the worker sends."""
+
+    def refuse(*given: Any) -> Any:
+        raise FileNotFoundError(given)
+
+    monkeypatch.setattr(os, "readlink", refuse)
+    with open(state / "data" / "shop" / "a.bin", "rb") as file:
+        assert lines(state, [], FileWrapper(file)) is None
+    assert lines(state, [], FileWrapper(file), **{"hedgerow.files": ""}) is None, "nor is the file asked, now closed"
+
+
+class Fickle(Files):
+    """A file that is deleted as soon as its path is known."""
+
+    def asked(self, target: str) -> str:
+        return self._deleted(super().asked(target))
+
+    def _wrapped(self, wrapper: FileWrapper | None, head: ResponseHead) -> str | None:
+        found = super()._wrapped(wrapper, head)
+        assert found is not None
+        return self._deleted(found)
+
+    def _deleted(self, path: str) -> str:
+        os.unlink(path)
+        return path
+
+
+def test_a_file_that_goes_in_between(state: Path) -> None:
+    """What is open is still sent; of what is only named the app's log says that it cannot be read."""
+    path, fickle = state / "data" / "shop" / "a.bin", Fickle(state, "shop", state.parent)
+    environ = {"REQUEST_METHOD": "GET", "hedgerow.files": "other"}
+    with open(path, "rb") as file:
+        assert fickle(environ, "200 OK", ResponseHead("200 OK", []), FileWrapper(file)) is None
+        assert len(file.read()) == SMALLEST_BYTES
+    path.write_bytes(b"a")
+    with pytest.raises(AppError, match="cannot be read"):
+        fickle(environ, "200 OK", ResponseHead("200 OK", [("X-Accel-Redirect", str(path))]), None)
+    assert files(state).lines(str(path), "other") == ()
+    with pytest.raises(AppError):
+        files(state).told("/data/shop/a.bin", "other")
+
+
+def test_a_name_that_a_field_cannot_hold(state: Path) -> None:
+    """nginx takes off blanks at the end of a field."""
+    for name in ("b ", "b\n", "b\x7f"):
+        (state / "data" / "shop" / name).write_bytes(b"b")
+        assert files(state).lines(str(state / "data" / "shop" / name), US) == ()
+    (state / "data" / "shop" / " b").write_bytes(b"b")
+    assert files(state).lines(str(state / "data" / "shop" / " b"), US)[1] == "X-Accel-File: /data/shop/ b"
+
+
 @pytest.mark.parametrize(
     ("what", "mode"), [("data/shop/a.bin", 0o640), ("data/shop", 0o750), (".", 0o700), ("..", 0o711)]
 )
