@@ -15,10 +15,12 @@ from .answer import Environ, weak
 _ETAGS = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _RANGE = re.compile(r"bytes[ \t]*=[ \t,]*(?:(\d+)-(\d*)|-(\d+))[ \t,]*", re.ASCII | re.IGNORECASE)
 _MOST_DIGITS = 18
+_PART = rf" *(?:\d{{1,{_MOST_DIGITS}}} *- *\d{{0,{_MOST_DIGITS}}}|- *\d{{1,{_MOST_DIGITS}}}) *"
+_PARTS = re.compile(rf"bytes={_PART}(?:,{_PART})*", re.ASCII)
 
 
 class Known(NamedTuple):
-    """A representation as it is. etag: a strong one; modified: seconds since the epoch; size: bytes."""
+    """A representation as it is. etag: '' for none; modified: seconds since the epoch; size: bytes."""
 
     etag: str
     modified: int
@@ -27,6 +29,11 @@ class Known(NamedTuple):
     @property
     def last_modified(self) -> str:
         return formatdate(self.modified, usegmt=True)
+
+    @property
+    def strong(self) -> tuple[str, ...]:
+        """Its ETag, where that tells bytes apart (RFC 9110, 8.8.3.2)."""
+        return (self.etag,) if self.etag and not self.etag.startswith("W/") else ()
 
 
 class Wanted(NamedTuple):
@@ -57,11 +64,22 @@ def wanted(environ: Environ, known: Known) -> Wanted:
     return Wanted(HTTPStatus.PARTIAL_CONTENT, start, end)
 
 
+def has_each(given: str, size: int) -> bool:
+    """Whether this Range is well-formed in the narrowest sense, and each of its parts starts inside so many bytes."""
+    if _PARTS.fullmatch(given) is None:
+        return False
+    parts = (part.partition("-") for part in given.removeprefix("bytes=").replace(" ", "").split(","))
+    return all(
+        int(first) < size and (not last or int(first) <= int(last)) if first else size > 0 and int(last) > 0
+        for first, _, last in parts
+    )
+
+
 def _may_go_on(environ: Environ, known: Known) -> bool:
     given = environ.get("HTTP_IF_MATCH")
     if given is not None:
-        return given.strip() == "*" or known.etag in _ETAGS.findall(given)
-    date = _date(environ.get("HTTP_IF_UNMODIFIED_SINCE"))
+        return given.strip() == "*" or any(each in known.strong for each in _ETAGS.findall(given))
+    date = seconds(environ.get("HTTP_IF_UNMODIFIED_SINCE"))
     return date is None or known.modified <= date
 
 
@@ -69,16 +87,17 @@ def _is_known(environ: Environ, known: Known) -> bool:
     given = environ.get("HTTP_IF_NONE_MATCH")
     if given is not None:
         return given.strip() == "*" or weak(known.etag) in map(weak, _ETAGS.findall(given))
-    date = _date(environ.get("HTTP_IF_MODIFIED_SINCE"))
+    date = seconds(environ.get("HTTP_IF_MODIFIED_SINCE"))
     return date is not None and known.modified <= date
 
 
 def _is_of_this(given: str | None, known: Known) -> bool:
     """Whether If-Range names what is there now; a weak ETag never does (13.1.5)."""
-    return given is None or given.strip() in (known.etag, known.last_modified)
+    return given is None or given.strip() in (*known.strong, known.last_modified)
 
 
-def _date(given: str | None) -> float | None:
+def seconds(given: str | None) -> float | None:
+    """Of a date in a field, since the epoch; None if it is none."""
     try:
         return parsedate_to_datetime(given).timestamp() if given else None
     except (ValueError, OverflowError):

@@ -8,7 +8,7 @@ body, which what is around it may change. A body that nothing has changed the se
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from io import FileIO
 from typing import NamedTuple
@@ -32,17 +32,23 @@ class Found(NamedTuple):
 
 
 def send(
-    found: Found, environ: Environ, start_response: StartResponse, homes: tuple[str, ...] = ()
+    found: Found,
+    environ: Environ,
+    start_response: StartResponse,
+    homes: tuple[str, ...] = (),
+    known_as: Callable[[os.stat_result, str], Known] | None = None,
 ) -> Iterable[bytes] | None:
     """Of a file what the client takes and wants; None if nothing can be read any more. homes: below these real paths,
-    with '/' at their ends, it is the front that sends; only for whose answer nobody changes.
+    with '/' at their ends, it is the front that sends; only for whose answer nobody changes. known_as: what its
+    validators are, by what the file is and its coding, where they are not the file's.
     """
     opened = _open(found, environ.get("HTTP_ACCEPT_ENCODING", ""))
     if opened is None:
         return None
     coding, file = opened
     try:
-        return _answer(found, coding, file, environ, start_response, homes)
+        known = (known_as or _known)(os.fstat(file.fileno()), coding)
+        return _answer(found, coding, file, known, environ, start_response, homes)
     except BaseException:
         file.close()
         raise
@@ -63,14 +69,12 @@ def _answer(
     found: Found,
     coding: str,
     file: FileIO,
+    known: Known,
     environ: Environ,
     start_response: StartResponse,
     homes: tuple[str, ...],
 ) -> Iterable[bytes]:
     """It closes the file, or returns it to be closed."""
-    told = os.fstat(file.fileno())
-    # Of each coding another one: the bytes are others (RFC 9110, 8.8.3).
-    known = Known(f'"{told.st_mtime_ns:x}-{told.st_size:x}{coding and "-" + coding}"', int(told.st_mtime), told.st_size)
     what = wanted(environ, known)
     vary = [("Vary", "Accept-Encoding")] if len(found.paths) > 1 else []
     if _is_the_fronts(what, environ) and found.paths[coding].startswith(homes):
@@ -91,6 +95,12 @@ def _answer(
     return body
 
 
+def _known(told: os.stat_result, coding: str) -> Known:
+    """Of each coding another ETag: the bytes are others (RFC 9110, 8.8.3)."""
+    etag = f'"{told.st_mtime_ns:x}-{told.st_size:x}{coding and "-" + coding}"'
+    return Known(etag, int(told.st_mtime), told.st_size)
+
+
 def _is_the_fronts(what: Wanted, environ: Environ) -> bool:
     """Whether the front sends it, which cuts ranges itself, and of If-Match knows ETags of its own only."""
     if not environ.get("hedgerow.files") or environ["REQUEST_METHOD"] != "GET" or "HTTP_IF_MATCH" in environ:
@@ -99,7 +109,8 @@ def _is_the_fronts(what: Wanted, environ: Environ) -> bool:
 
 
 def _head(found: Found, coding: str, known: Known, what: Wanted) -> Headers:
-    validators = [("ETag", known.etag), ("Last-Modified", known.last_modified)]
+    validators = [("ETag", known.etag)] if known.etag else []
+    validators.append(("Last-Modified", known.last_modified))
     if what.status == HTTPStatus.NOT_MODIFIED:
         return [*((name, value) for name, value in found.headers if name == "Cache-Control"), *validators]
     headers = [*found.headers, *validators, ("Accept-Ranges", "bytes"), ("Content-Length", str(what.end - what.start))]

@@ -12,14 +12,13 @@ import os
 import stat
 from collections.abc import Iterable
 from email.utils import formatdate
-from http import HTTPStatus
 from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from ..http.response import Headers, ResponseHead
-from ..middleware.conditional import Known, wanted
+from ..middleware.conditional import Known, has_each, seconds
 from ..middleware.sending import Found, send
 from ..pep3333.bridge import AppError, Application
 from ..pep3333.environ import Environ, FileWrapper
@@ -131,13 +130,12 @@ def _is_open_to_all(path: str) -> bool:
 
 
 def _can_be_cut(environ: Environ, size: int) -> bool:
-    """Whether nginx does with it what the worker would: it has GET only, no ETags to match, and its 416 says some
-    fields twice.
+    """Whether nginx does with it what the worker would: it has GET only, no ETags to match, and its 416, which it gives
+    for whatever it cannot read, says some fields twice.
     """
     if environ["REQUEST_METHOD"] != "GET" or "HTTP_IF_MATCH" in environ:
         return False
-    asked: Environ = {key: environ[key] for key in ("REQUEST_METHOD", "HTTP_RANGE") if key in environ}
-    return wanted(asked, Known("", 0, size)).status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    return "HTTP_RANGE" not in environ or has_each(environ["HTTP_RANGE"], size)
 
 
 def _keeps(fields: Headers, told: os.stat_result) -> bool:
@@ -166,23 +164,42 @@ class _Handed:
 
 
 class _Sent:
-    """The file by the worker, with the app's head around it."""
+    """The file by the worker, with the app's head around it.
+
+    Its validators are the app's, which may make other answers with the same file. What the app has not given, no client
+    can know from it: then it gets the file. Of the file itself only Last-Modified is told, as nginx does.
+    """
 
     def __init__(self, status: str, fields: Headers, path: str) -> None:
         self._status, self._fields, self._path = status, fields, path
+        self._validators = [field for field in fields if field[0].lower() in ("etag", "last-modified")]
+        given = {name.lower(): value.strip() for name, value in self._validators}
+        self._etag, self._modified = given.get("etag", ""), seconds(given.get("last-modified"))
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        named = {name.lower() for name, _ in self._fields}
 
         def start(status: str, headers: Headers, exc_info: Any = None, /) -> Any:
+            # A page that says why there is no file is not what the app's head speaks of.
+            fields = self._validators if status.startswith("4") else self._fields
+            named = {name.lower() for name, _ in fields}
             own = [(name, value) for name, value in headers if name.lower() not in named]
-            return start_response(self._status if status.startswith("200") else status, [*self._fields, *own])
+            return start_response(self._status if status.startswith("200") else status, [*fields, *own])
 
-        whole = not self._status.startswith("200") or environ["REQUEST_METHOD"] not in ("GET", "HEAD")
-        left_out = ("HTTP_IF_", "HTTP_RANGE", "HTTP_ACCEPT_ENCODING") if whole else ("HTTP_ACCEPT_ENCODING",)
+        left_out = self._left_out(environ["REQUEST_METHOD"])
         environ = {key: value for key, value in environ.items() if not key.startswith(left_out)}
         environ["hedgerow.files"] = ""
-        sent = send(Found([], {"": self._path}), environ, start)
+        sent = send(Found([], {"": self._path}), environ, start, known_as=self._known)
         if sent is None:
             raise AppError(f"X-Accel-Redirect names a file that cannot be read: {self._path}")
         return sent
+
+    def _left_out(self, method: str) -> tuple[str, ...]:
+        """The fields of the request that mean nothing, by how their names begin."""
+        if not self._status.startswith("200") or method not in ("GET", "HEAD"):
+            return "HTTP_IF_", "HTTP_RANGE", "HTTP_ACCEPT_ENCODING"
+        unknown = () if self._etag else ("HTTP_IF_NONE_MATCH",)
+        return "HTTP_ACCEPT_ENCODING", *unknown, *(() if self._modified is not None else ("HTTP_IF_MODIFIED_SINCE",))
+
+    def _known(self, told: os.stat_result, coding: str) -> Known:
+        modified = told.st_mtime if self._modified is None else self._modified
+        return Known(self._etag, int(modified), told.st_size)

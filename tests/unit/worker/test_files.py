@@ -157,6 +157,85 @@ def test_nothing_of_the_head_is_lost(state: Path, field: tuple[str, str], by_fro
     assert lines(state, [field, ("X-Accel-Redirect", str(path))]) == (TOLD if by_front else ())
 
 
+@pytest.mark.parametrize(
+    ("given", "by_front"),
+    [
+        ("bytes=0-0", True),
+        ("bytes=5-", True),
+        ("bytes=-7", True),
+        ("bytes=0-1, 5-6,-1", True),
+        (f"bytes={SMALLEST_BYTES - 1}-{SMALLEST_BYTES + 9}", True),
+        (f"bytes={SMALLEST_BYTES}-", False),
+        ("bytes=9999999-,8888888-", False),
+        ("bytes=0-1,9999999-", False),
+        ("bytes=5-4", False),
+        ("bytes=-0", False),
+        ("bytes=0-1,", False),
+        ("bytes=" + "9" * 30 + "-" + "9" * 30, False),
+        ("bytes=x", False),
+        ("lines=0-1", False),
+    ],
+)
+def test_a_range_that_nginx_may_refuse_is_not_left_to_it(state: Path, given: str, by_front: bool) -> None:
+    """Its own 416 has some fields twice."""
+    fields = [("X-Accel-Redirect", str(state / "data" / "shop" / "a.bin"))]
+    assert lines(state, fields, HTTP_RANGE=given) == (TOLD if by_front else ())
+
+
+SENT = "Sat, 01 Jan 2000 00:00:00 GMT"
+BEFORE, AFTER = "Fri, 31 Dec 1999 23:59:59 GMT", "Sat, 01 Jan 2000 00:00:01 GMT"
+OWN = [("ETag", '"v1"'), ("Last-Modified", SENT)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked", "status"),
+    [
+        (OWN, {"IF_MATCH": '"v1"'}, 200),
+        (OWN, {"IF_MATCH": '"v2"'}, 412),
+        ([("ETag", 'W/"v1"')], {"IF_MATCH": 'W/"v1"'}, 412),
+        (OWN, {"IF_UNMODIFIED_SINCE": SENT}, 200),
+        (OWN, {"IF_UNMODIFIED_SINCE": BEFORE}, 412),
+        (OWN, {"IF_NONE_MATCH": '"v1"'}, 304),
+        (OWN, {"IF_NONE_MATCH": '"v2"'}, 200),
+        (OWN, {"IF_MODIFIED_SINCE": SENT}, 304),
+        (OWN, {"IF_MODIFIED_SINCE": BEFORE}, 200),
+        ([], {"IF_NONE_MATCH": "*"}, 200),
+        ([], {"IF_MODIFIED_SINCE": AFTER}, 200),
+        (OWN[:1], {"IF_MODIFIED_SINCE": AFTER}, 200),
+        (OWN[1:], {"IF_NONE_MATCH": "*"}, 200),
+        (OWN, {"RANGE": "bytes=0-1", "IF_RANGE": '"v1"'}, 206),
+        (OWN, {"RANGE": "bytes=0-1", "IF_RANGE": SENT}, 206),
+        (OWN, {"RANGE": "bytes=0-1", "IF_RANGE": '"v2"'}, 200),
+        ([("ETag", 'W/"v1"')], {"RANGE": "bytes=0-1", "IF_RANGE": 'W/"v1"'}, 200),
+        ([], {"RANGE": "bytes=0-1", "IF_RANGE": ""}, 200),
+        (OWN, {"RANGE": "bytes=9999999-"}, 416),
+    ],
+)
+def test_what_the_app_says_of_its_file_is_what_counts(
+    state: Path, fields: list[tuple[str, str]], asked: dict[str, str], status: int
+) -> None:
+    """Where the worker sends it: the file was changed long before, and its own validators are not the app's."""
+    path = state / "data" / "shop" / "a.bin"
+    os.utime(path, (5, 5))
+    given = [("Content-Type", "video/x"), ("Content-Encoding", "x"), ("Cache-Control", "max-age=9"), *fields]
+    head = ResponseHead("200 OK", [*given, ("X-Accel-Redirect", str(path))])
+    environ = {"REQUEST_METHOD": "GET"} | {f"HTTP_{name}": value for name, value in asked.items()}
+    answer = files(state)(environ, "200 OK", head, None)
+    assert answer is not None
+    told: list[Any] = []
+    body = answer[0](environ, lambda *line: told.append(line))
+    getattr(body, "close", lambda: None)()
+    (line, headers), found = told[0], dict(told[0][1])
+    assert (int(line[:3]), len(found)) == (status, len(headers))
+    assert found.get("ETag") == dict(fields).get("ETag"), "none that the app does not know"
+    if status in (412, 416):
+        assert found["Content-Type"] == "text/plain; charset=utf-8"
+        assert not {"Content-Encoding", "Cache-Control"} & set(found)
+    else:
+        assert set(given) <= set(headers)
+        assert found["Last-Modified"] == dict(fields).get("Last-Modified", formatdate(5, usegmt=True))
+
+
 @pytest.mark.parametrize("inside", ["/data/other/a.bin", "/data/shop/../other/a.bin", "/data/shop/out", "/x", ""])
 def test_what_a_pool_tells_is_looked_at_again(state: Path, inside: str) -> None:
     (state / "data" / "other").mkdir()
