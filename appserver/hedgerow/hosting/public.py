@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 from wsgiref.types import WSGIApplication
 
-from ..errors import LoadError
-from .manifest import FILE_NAME, Manifest
+from ..errors import LoadError, UserError
+from .manifest import FILE_NAME, Manifest, read_manifest
 from .static_table import public_folder
+
+_SETTLED_NS = 2 * 10**9
 
 
 def with_public_files(
@@ -34,11 +36,11 @@ def with_public_files(
         if table.folder is None:  # nobody has asked for it: what the app does itself will do
             return application
         raise LoadError(f"{where}: it needs {error.name}, which is not installed where the app runs") from error
-    others = _Others(folder, public.relative_to(folder), releases)
+    others = _Others(folder, releases)
     # Data of an app changes while it runs; a release does not.
     changing = not others.is_release or not Path(os.path.realpath(public)).is_relative_to(os.path.realpath(folder))
     homes = _homes(folder, releases)
-    made = kind(application, public, table.url, table.max_age, table.immutable, changing, others, homes)
+    made = kind(application, public, table.url, table.max_age, table.immutable(changing), changing, others, homes)
     return cast("WSGIApplication", made)
 
 
@@ -49,20 +51,50 @@ def _homes(folder: Path, releases: Path) -> tuple[str, ...]:
 
 
 class _Others:
-    """The same folder in the app's other releases, the newest first."""
+    """The public folders of the app's other releases, the newest first: of each what itself says is public.
 
-    def __init__(self, folder: Path, public: Path, releases: Path) -> None:
-        self._root = folder.parent
-        self._inside = f"{folder.name}/{public}"
+    They are looked for when the releases have changed; what a release says of itself never does.
+    """
+
+    def __init__(self, folder: Path, releases: Path) -> None:
+        self._root, self._name = folder.parent, folder.name
         self.is_release = self._root.parent == releases
+        self._seen: int | None = None
+        self._folders: tuple[Path, ...] = ()
+        self._known: dict[str, Path | None] = {}
 
-    def __call__(self) -> Iterator[Path]:
-        roots: list[tuple[float, str]] = []
-        with suppress(OSError):
-            if self.is_release:
-                with os.scandir(self._root.parent) as entries:
-                    roots = [(one.stat().st_mtime, one.path) for one in entries if self._is_other(one.name)]
-        return (Path(path, self._inside) for _, path in sorted(roots, reverse=True))
+    def __call__(self) -> tuple[Path, ...]:
+        if not self.is_release:
+            return ()
+        try:
+            changed = os.stat(self._root.parent).st_mtime_ns
+        except OSError:
+            return self._folders
+        if changed != self._seen:
+            self._folders = tuple(self._look())
+            # Clocks of file systems tick slowly: of two changes at nearly one time the second may not show.
+            self._seen = changed if time.time_ns() - changed > _SETTLED_NS else None
+        return self._folders
 
-    def _is_other(self, name: str) -> bool:
-        return name[0] != "." and name != self._root.name
+    def _look(self) -> list[Path]:
+        found: list[tuple[float, str]] = []
+        with suppress(OSError), os.scandir(self._root.parent) as entries:
+            for one in entries:
+                with suppress(OSError):  # it is pruned just now
+                    if one.name[0] != "." and one.name != self._root.name:
+                        found.append((one.stat().st_mtime, one.name))
+        names = [name for _, name in sorted(found, reverse=True)]
+        self._known = {name: self._known[name] if name in self._known else self._public(name) for name in names}
+        return [folder for name in names if (folder := self._known[name]) is not None]
+
+    def _public(self, release: str) -> Path | None:
+        """None also for what lies outside of the release: of data only the live one says what is public."""
+        folder = self._root.parent / release / self._name
+        try:
+            manifest = read_manifest(folder)
+        except UserError:
+            return None
+        public = None if manifest.run is not None else public_folder(manifest.static, manifest.middleware, folder)
+        if public is None or not public.is_dir():
+            return None
+        return public if Path(os.path.realpath(public)).is_relative_to(os.path.realpath(folder)) else None

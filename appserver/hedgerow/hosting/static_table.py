@@ -17,8 +17,9 @@ from ..options import option, within
 FOLDER = "static"
 AUTO = "auto"
 # A part of a name that is 8 to 64 hexadecimal digits, one of them a digit and one a letter: no date, and no word. To
-# miss a hash costs a request; to see one where none is, would keep a file for a year that changes tomorrow.
-_HASH = r"[._-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}(?=\.[^/]*$)"
+# miss a hash costs a request; to see one where none is, would keep a file for a year that changes tomorrow. The end of a
+# UUID is none: it names a thing, whatever that is like.
+_HASH = r"(?<![0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4})[._-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}(?=\.[^/]*$)"
 _OF_THEIR_OWN = ("auth", "static")
 _LONGEST_S = 366 * 86_400
 
@@ -61,10 +62,13 @@ class StaticTable:
         _check_hashed,
     )
 
-    @property
-    def immutable(self) -> str:
-        """The regular expression of paths whose content never changes; '' for none."""
-        return _HASH if self.hashed == AUTO else self.hashed
+    def immutable(self, changing: bool = False) -> str:
+        """The regular expression of paths whose content never changes; '' for none. changing: the folder's files come
+        and go, so no name tells that by itself.
+        """
+        if self.hashed != AUTO:
+            return self.hashed
+        return "" if changing else _HASH
 
 
 def public_folder(table: StaticTable, middleware: Sequence[Mapping[str, Any]], folder: Path) -> Path | None:

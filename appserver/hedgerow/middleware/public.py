@@ -7,6 +7,7 @@ for in the others that are kept, the newest first. While a release is rolled out
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication
@@ -19,7 +20,8 @@ from .static_files import Elsewhere, Files
 class Public:
     """GET and HEAD of what is there; other methods of it are refused. What is not there is the application's.
 
-    changing: files come and go while the app runs; others: asked each time for the public folders of other releases;
+    changing: files come and go while the app runs; others: asked each time for the public folders of other
+    releases, whose names are read once;
     homes: below which a server may let its front send them (`sending.send`).
     """
 
@@ -35,10 +37,11 @@ class Public:
         homes: tuple[str, ...] = (),
     ) -> None:
         self._application = application
-        self._url = url
-        self._rules = max_age, immutable, False  # no index
-        self._files = Files(folder, url, *self._rules, changing, shared=True)
+        self._url = url.encode().decode("latin-1")  # as PATH_INFO has it
+        self._rules = url, max_age, immutable, False  # no index
+        self._files = Files(folder, *self._rules, changing, shared=True)
         self._others = others
+        self._others_files: dict[Path, Files] = {}
         self._homes = homes
 
     def __repr__(self) -> str:
@@ -56,6 +59,14 @@ class Public:
     def _find(self, path: str) -> Found | None:
         found = self._files.at(path)
         if found is None:
-            others = (Files(each, self._url, *self._rules, True, shared=True).at(path) for each in self._others())
+            others = (files.at(path) for files in self._files_of_others())
             found = next((each for each in others if each is not None), None)
         return None if isinstance(found, Elsewhere) else found
+
+    def _files_of_others(self) -> list[Files]:
+        known, found = self._others_files, {}
+        for folder in self._others():
+            with suppress(OSError):  # it is pruned just now
+                found[folder] = known[folder] if folder in known else Files(folder, *self._rules, False, shared=True)
+        self._others_files = found
+        return list(found.values())

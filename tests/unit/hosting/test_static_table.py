@@ -81,11 +81,13 @@ def test_who_brings_a_server_sends_its_files(tmp_path: Path) -> None:
         ("/static/v.3f9a01bc/app.js", False),
         ("/static/app.3F9A01BC.js", False),
         ("/static/photo.3f9a01bc", False),
+        ("/static/550e8400-e29b-41d4-a716-446655440000.jpg", False),
+        ("/static/photo-550e8400-e29b-41d4-a716-446655440a0b.jpg", False),
         ("/static/a-" + "0a" * 33 + ".js", False),
     ],
 )
 def test_a_hash_in_a_name(path: str, hashed: bool) -> None:
-    assert bool(re.search(StaticTable().immutable, path)) is hashed
+    assert bool(re.search(StaticTable().immutable(), path)) is hashed
 
 
 def ask(application: Any, path: str, files: str = "") -> tuple[str, bytes]:
@@ -117,6 +119,67 @@ def test_the_newest_other_release_goes_first(tmp_path: Path) -> None:
     assert [ask(app, f"/static/{name}") for name in "abcd"] == [
         ("200 OK", b"live"), ("200 OK", b"new"), ("200 OK", b"old"), ("404 the app", b"")
     ]  # fmt: skip
+
+
+def release(home: Path, name: str, toml: str, *files: str) -> Path:
+    folder = app_folder(home / name, toml, *files)
+    os.utime(home / name, (1000, 1000))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("toml", "files", "path", "status"),
+    [
+        ('[[middleware]]\nuse = "auth"', ["static/a"], "a", "404 the app"),
+        ('[static]\nfolder = ""', ["static/a"], "a", "404 the app"),
+        ("", ["static/__init__.py", "static/a"], "__init__.py", "404 the app"),
+        ("", ["static/__init__.py", "static/a"], "a", "404 the app"),
+        ('run = "node x"', ["static/a"], "a", "404 the app"),
+        ("no toml", ["static/a"], "a", "404 the app"),
+        ('[static]\nfolder = "pub"', ["static/a", "pub/b"], "a", "404 the app"),
+        ('[static]\nfolder = "pub"', ["static/a", "pub/b"], "b", "200 OK"),
+        ("", ["static/a"], "a", "200 OK"),
+    ],
+)
+def test_each_release_says_what_of_it_is_public(
+    tmp_path: Path, toml: str, files: list[str], path: str, status: str
+) -> None:
+    """What a former one guarded does not become public with the next."""
+    release(tmp_path, "old", toml, *files)
+    folder = release(tmp_path, "live", "", "static/c")
+    assert ask(with_public_files(the_app, read_manifest(folder), folder, tmp_path), f"/static/{path}")[0] == status
+
+
+def test_other_releases_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again when one has come; one that cannot be looked at hides no other."""
+    release(tmp_path, "old", "", "static/old")
+    folder = release(tmp_path, "live", "", "static/live")
+    (tmp_path / "pruned").symlink_to(tmp_path / "nowhere")
+    os.utime(tmp_path, (2000, 2000))
+    app = with_public_files(the_app, read_manifest(folder), folder, tmp_path)
+    assert ask(app, "/static/old")[0] == "200 OK"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", None)
+        assert [ask(app, f"/static/{name}")[0] for name in ("old", "new")] == ["200 OK", "404 the app"]
+    release(tmp_path, "new", "", "static/new")
+    assert [ask(app, f"/static/{name}")[0] for name in ("old", "new")] == ["200 OK", "200 OK"]
+
+
+def test_a_url_beyond_ascii(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path, '[static]\nurl = "/caf\u00e9/"', "static/a")
+    app = with_public_files(the_app, read_manifest(folder), folder, tmp_path / "releases" / "shop")
+    assert ask(app, "/café/a".encode().decode("latin-1")) == ("200 OK", b"static/a")
+
+
+def test_no_name_tells_that_a_file_of_a_changing_folder_stays(tmp_path: Path) -> None:
+    assert StaticTable().immutable(changing=True) == ""
+    assert StaticTable(hashed="x").immutable(changing=True) == "x"
+    folder = app_folder(tmp_path, "", "static/a.3f9a01bc.js")
+    app = with_public_files(the_app, read_manifest(folder), folder, tmp_path / "releases" / "shop")
+    kept: list[str] = []
+    environ = {"REQUEST_METHOD": "HEAD", "PATH_INFO": "/static/a.3f9a01bc.js"}
+    app(environ, lambda status, headers: kept.append(dict(headers)["Cache-Control"]))  # type: ignore[arg-type, return-value]
+    assert kept == ["public, max-age=60"]
 
 
 def test_what_is_no_release_has_no_other(tmp_path: Path) -> None:
