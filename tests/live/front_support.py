@@ -143,6 +143,16 @@ class Front:
         wait_for(lambda: len(self.log_lines()) >= count, f"{count} lines in the access log")
         return self.log_lines()[-1]
 
+    def line_of(self, answer: Answer) -> dict[str, object]:
+        """The line of this answer, whichever others are still to be written."""
+        (number,) = answer.header("X-Request-Id")
+
+        def found() -> list[dict[str, object]]:
+            return [line for line in self.log_lines() if line["request_id"] == number]
+
+        wait_for(lambda: bool(found()), f"the line of {number} in the access log")
+        return found()[-1]
+
     def temporary_files(self) -> list[str]:
         """Whatever nginx spooled or tried to: it unlinks such files at once, but leaves folders and tells of them."""
         left = [str(path) for folder in self.target.glob("*_temp") for path in folder.rglob("*")]
