@@ -17,9 +17,10 @@ from ..options import option, within
 FOLDER = "static"
 AUTO = "auto"
 # A part of a name that is 8 to 64 hexadecimal digits, one of them a digit and one a letter: no date, and no word. To
-# miss a hash costs a request; to see one where none is, would keep a file for a year that changes tomorrow. The end of a
-# UUID is none: it names a thing, whatever that is like.
-_HASH = r"(?<![0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4})[._-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}(?=\.[^/]*$)"
+# miss a hash costs a request; to see one where none is, would keep a file for a year that changes tomorrow.
+# The end of a UUID is none: it names a thing, whatever that is like.
+_NO_UUID = r"(?<![0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4})"
+_HASH = _NO_UUID + r"[._-](?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}(?=\.[^/]*$)"
 _OF_THEIR_OWN = ("auth", "static")
 _LONGEST_S = 366 * 86_400
 
