@@ -41,6 +41,12 @@ application = lambda environ, start_response: (start_response("200 OK", []), [b"
 NARROW = "[limits]\nrunning = 1\nwaiting = 0\n[canary]\nshare = 50\nwindow_s = 600\nerrors = 100\n"
 
 
+def alone(here: Stack) -> bool:
+    """Whether no address has a worker that drains: on a connection that it has kept, it answers as before."""
+    addresses = here.status()["replicas"][0]["addresses"]
+    return all(sum(bool(slot.get("pid")) for slot in address["slots"].values()) == 1 for address in addresses)
+
+
 def test_each_request_counts_once_also_where_one_release_is_down_and_the_other_refuses_many() -> None:
     with stack(workers=2, HEDGEROW_GATEWAY="false") as here:
         away = here.base / "away"
@@ -54,6 +60,7 @@ def test_each_request_counts_once_also_where_one_release_is_down_and_the_other_r
         drop(here.apps, "shop", NARROW, "app.toml")
         drop(here.apps, "shop", APP.format(seconds=0.02, errors=0, name="v2"))
         until(lambda: Ledger(here.state).read().app("shop").deploys[0].outcome == "canary", 40, "it is a canary")
+        until(lambda: alone(here), 20, "the workers that do not know of it have gone")
         time.sleep(LOOK_S)
 
         def counted() -> int:

@@ -216,18 +216,22 @@ def test_trailers_of_a_request_do_not_pass(binary: NginxBinary, tmp_path: Path) 
     heard = []
 
     def hear(exchange: Exchange) -> None:
-        body = bytearray(exchange.early)
-        while not body.endswith(b"0\r\n\r\n") and b"X-Sum" not in body:
-            body += exchange.connection.recv(65_536)
-        heard.append(bytes(body))
-        exchange.early = b""
+        if exchange.header("content-length"):  # nginx had it whole before it sent it on
+            heard.append(exchange.read_body())
+        else:
+            body = bytearray(exchange.early)
+            while not body.endswith(b"0\r\n\r\n") and b"X-Sum" not in body:
+                body += exchange.connection.recv(65_536)
+            heard.append(bytes(body))
+            exchange.early = b""
+        assert exchange.header("x-sum") == []
         exchange.reply()
 
     with backends(hear) as (address,), running(tmp_path, binary, [address]) as front, front.client() as client:
         client.head("POST", "/", "Transfer-Encoding: chunked", "Trailer: X-Sum")
         client.send(b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n")
         assert client.answer("POST").status == 200
-    assert heard == [b"3\r\nabc\r\n0\r\n\r\n"]
+    assert heard in ([b"3\r\nabc\r\n0\r\n\r\n"], [b"abc"])
 
 
 def trails(exchange: Exchange) -> None:

@@ -399,6 +399,7 @@ def test_another_server_that_gives_its_socket_will_do(tmp_path: Path, server: st
     (tmp_path / "talks" / "served.py").write_text(module + "application = Websocket(application)\n")
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "5"]
+    before = threading.active_count()
     log = (tmp_path / "log").open("w")
     process = subprocess.Popen([*command, *SERVERS[server], "served"], cwd=tmp_path / "talks", stdout=log, stderr=log)
     log.close()
@@ -421,4 +422,4 @@ def test_another_server_that_gives_its_socket_will_do(tmp_path: Path, server: st
     finally:
         process.terminate()
         process.wait(30)
-    assert threading.active_count() == 1
+    assert threading.active_count() == before, "no client is left"

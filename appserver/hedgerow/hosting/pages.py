@@ -93,7 +93,7 @@ def failed(request_id: str, accept: str = "", failure: Failure | None = None) ->
     if failure is not None:
         note = f"In the log this request has the number {request_id}."
         return _shown("500 Internal Server Error", "The app failed on this request", note, failure, accept)
-    text = "The app failed on this request. The traceback is in the log."
+    text = "The app failed on this request. Why is in the log."
     return _tell(_Told("500 Internal Server Error", "Something went wrong", text, "error", request_id), accept)
 
 
