@@ -132,7 +132,7 @@ def converse(*blocks: bytes) -> Heard:
     for block in blocks:
         talk.feed(block, 0.0)
         client.receive_data(bytes(talk.outgoing)) if talk.outgoing else None
-        talk.outgoing.clear()
+        talk.sent(len(talk.outgoing))
         events += client.events()
     messages = []
     while (message := talk.take()) is not None:
@@ -234,6 +234,33 @@ def test_each_ping_is_answered_in_order_with_what_it_has() -> None:
     payloads = [b"", b"one", b"x" * 125]
     heard = converse(b"".join(frame(PING, payload) for payload in payloads))
     assert [bytes(event.payload) for event in heard.events if isinstance(event, Pong)] == payloads
+
+
+def test_a_client_that_asks_and_does_not_read_does_not_fill_the_memory() -> None:
+    """Beyond some pongs only the latest ping is answered, once those have left."""
+    talk = Conversation(LARGEST, 0, 5, 0.0)
+    talk.send("x" * 70_000)
+    for number in range(10_000):
+        talk.feed(frame(PING, str(number).encode()), 0.0)
+    assert len(talk.outgoing) < 80_000
+    client = Connection(ConnectionType.CLIENT)
+    while talk.outgoing:
+        client.receive_data(bytes(talk.outgoing[:1000]))
+        talk.sent(len(talk.outgoing[:1000]))
+    answered = [bytes(event.payload) for event in client.events() if isinstance(event, Pong)]
+    assert answered == [str(number).encode() for number in (*range(len(answered) - 1), 9999)]
+    talk.feed(frame(PING, b"again"), 0.0)
+    assert bytes(talk.outgoing).endswith(b"again")
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_empty_messages_that_wait_are_counted_too(opcode: int) -> None:
+    talk = Conversation(LARGEST, 0, 5, 0.0)
+    talk.feed(frame(opcode) * 50, 0.0)
+    assert talk.is_full
+    while talk.take() is not None:
+        assert not talk.messages or talk._waiting_bytes > 0
+    assert not talk.is_full
 
 
 # --- what the app may say ---------------------------------------------------------------------------------------------

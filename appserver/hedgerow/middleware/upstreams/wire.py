@@ -58,10 +58,10 @@ class Wire:
             if not count:
                 self.wait(time.monotonic() + limit_s, sending=True, receiving=False)
 
-    def receive(self) -> bytes | None:
-        """What has come; b'' at the end, None if that has to wait. Raises OSError."""
+    def receive(self, most: int = BLOCK_BYTES) -> bytes | None:
+        """What has come, or the most of it; b'' at the end, None if that has to wait. Raises OSError."""
         try:
-            return self._sock.recv(BLOCK_BYTES)
+            return self._sock.recv(most)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
         except ssl.SSLEOFError:

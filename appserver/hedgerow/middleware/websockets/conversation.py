@@ -8,6 +8,7 @@ as it is told. What it wants sent lies in `outgoing`.
 from __future__ import annotations
 
 import io
+import sys
 from collections import deque
 from typing import Any
 
@@ -21,6 +22,8 @@ _NO_CODE = 1005
 _MAY_BE_SAID = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013})
 MAX_CONTROL_BYTES = 125
 MAX_REASON_BYTES = MAX_CONTROL_BYTES - 2
+MAX_PONGS_BYTES = 4096  # unsent; beyond them only the latest ping is answered (RFC 6455 section 5.5.3)
+MESSAGE_BYTES = 16  # that one which waits costs beside the object itself
 
 
 class Closed(ConnectionError):
@@ -30,6 +33,10 @@ class Closed(ConnectionError):
         super().__init__(f"the WebSocket is closed: {code} {reason}".rstrip())
         self.code = code
         self.reason = reason
+
+    def afresh(self) -> Closed:
+        """One to raise: it holds on to the frames that it passes, and they to the conversation that keeps this one."""
+        return type(self)(self.code, self.reason)
 
 
 class GoingAway(Closed):
@@ -64,7 +71,10 @@ class Conversation:
         self._closing: tuple[Closed, float] | None = None  # what we have said, and until when we wait for the answer
         self._begun: io.StringIO | io.BytesIO | None = None  # a message
         self._begun_bytes = 0
-        self._waiting_bytes = 0  # of messages
+        self._waiting_bytes = 0  # of memory, for messages
+        self._pongs_bytes = 0  # in `outgoing`, and where there the last of them ends
+        self._pongs_end = 0
+        self._unanswered: Ping | None = None  # the latest ping, while there are too many pongs
 
     def __repr__(self) -> str:
         state = "closed" if self.ended is not None else "closing" if self._closing is not None else "open"
@@ -105,8 +115,7 @@ class Conversation:
         if isinstance(event, Message):
             self._on_part(event)
         elif isinstance(event, Ping):
-            if self._closing is None:
-                self._say(event.response())
+            self._on_ping(event)
         elif isinstance(event, CloseConnection):
             self._on_close(event)
         return self.ended is None
@@ -125,8 +134,20 @@ class Conversation:
         self._begun.write(data)
         if part.message_finished:
             self.messages.append(self._begun.getvalue())
-            self._waiting_bytes += self._begun_bytes
+            self._waiting_bytes += _cost(self.messages[-1])
             self._begun, self._begun_bytes = None, 0
+
+    def _on_ping(self, event: Ping) -> None:
+        """A client that asks and does not read must not fill our memory with answers."""
+        if self._closing is not None:
+            return
+        if self._pongs_bytes > MAX_PONGS_BYTES:
+            self._unanswered = event
+            return
+        before = len(self.outgoing)
+        self._say(event.response())
+        self._pongs_end = len(self.outgoing)
+        self._pongs_bytes += self._pongs_end - before
 
     def _on_close(self, event: CloseConnection) -> None:
         reason = event.reason or ""
@@ -155,7 +176,7 @@ class Conversation:
         if not self.messages:
             return None
         message = self.messages.popleft()
-        self._waiting_bytes = self._waiting_bytes - _bytes_of(message) if self.messages else 0
+        self._waiting_bytes = self._waiting_bytes - _cost(message) if self.messages else 0
         return message
 
     def send(self, message: str | bytes) -> None:
@@ -186,10 +207,20 @@ class Conversation:
 
     def _check_open(self) -> None:
         if (outcome := self.outcome) is not None:
-            raise outcome
+            raise outcome.afresh()
 
     def _say(self, event: Event) -> None:
         self.outgoing += self._frames.send(event)
+
+    def sent(self, count: int) -> None:
+        """So many bytes of `outgoing` have left."""
+        del self.outgoing[:count]
+        self._pongs_end -= count
+        if self._pongs_end <= 0:
+            self._pongs_bytes = self._pongs_end = 0
+            ping, self._unanswered = self._unanswered, None
+            if ping is not None and self.is_open:
+                self._on_ping(ping)
 
     # Time.
 
@@ -223,5 +254,5 @@ def check_close(code: int, reason: str) -> None:
         raise ValueError(f"a reason has at most {MAX_REASON_BYTES} bytes")
 
 
-def _bytes_of(message: str | bytes) -> int:
-    return len(message.encode()) if isinstance(message, str) and not message.isascii() else len(message)
+def _cost(message: str | bytes) -> int:
+    return sys.getsizeof(message) + MESSAGE_BYTES

@@ -22,6 +22,8 @@ from .handshake import Wish
 
 WRITE_S = 60.0  # a client that takes nothing for so long has gone
 BLOCK_BYTES = 65_536
+TAKE_BYTES = 16_384  # at once: thousands of small frames, while nobody else of the worker has a turn
+TURN_S = 0.01  # who always finds something to take in gives the others a turn this often
 LOOK_S = 5.0  # a farewell wakes nobody: who waits looks this often whether there was one
 
 
@@ -43,6 +45,7 @@ class WebSocket:
         self._state = threading.Lock()
         self._writer = threading.Lock()
         self._reader = threading.Lock()
+        self._turn = 0.0  # when the others had one
 
     def __repr__(self) -> str:
         return f"<WebSocket {self._talk if self.accepted else 'not accepted'}>"
@@ -86,7 +89,7 @@ class WebSocket:
                 if message is not None:
                     return message
                 if self._talk.ended is not None:
-                    raise self._talk.ended
+                    raise self._talk.ended.afresh()
                 self._wait_to_receive(until)
         finally:
             self._reader.release()
@@ -138,7 +141,8 @@ class WebSocket:
         with self._state:
             self._talk.close(GoingAway(GOING_AWAY), time.monotonic())
         if self.accepted:
-            self._flush(waits=False)
+            with contextlib.suppress(Closed):  # who has gone needs no telling
+                self._flush(waits=False)
 
     def end(self) -> None:
         """The app's call is over, and what it has kept of this is of no use any more."""
@@ -160,6 +164,7 @@ class WebSocket:
         wake = min(self._talk.look_at, now + LOOK_S, now + LOOK_S if until is None else until)
         with contextlib.suppress(TimeoutError):
             self._wire.wait(wake)
+        self._turn = time.monotonic()
         self._take_in()
         with self._state:
             self._talk.tick(time.monotonic())
@@ -167,20 +172,27 @@ class WebSocket:
             self._flush()
 
     def _look(self) -> None:
-        """For an app that only sends: take in what has come, so that pings are answered and an end is noticed."""
+        """For an app that only sends: take in some of what has come, so pings are answered and an end is noticed."""
         if self._talk.is_full or not self._reader.acquire(blocking=False):
             return
         try:
-            with contextlib.suppress(Closed):
-                while self._talk.ended is None and not self._talk.is_full and self._take_in():
+            if self._talk.ended is None and self._take_in():
+                with contextlib.suppress(Closed):
                     self._flush()
+                self._give_turn()
         finally:
             self._reader.release()
+
+    def _give_turn(self) -> None:
+        """In greenlets nobody else runs before we wait, which a client that floods us could put off for ever."""
+        if time.monotonic() - self._turn > TURN_S:
+            time.sleep(TURN_S / 10)  # not 0: gevent would look at its callbacks, but at no socket
+            self._turn = time.monotonic()
 
     def _take_in(self) -> bool:
         """What has come, if anything has. Only with `_reader`."""
         try:
-            data = self._wire.receive()
+            data = self._wire.receive(TAKE_BYTES)
         except OSError:
             data = b""
         if data is None:
@@ -209,7 +221,7 @@ class WebSocket:
                 count = self._wire.send(memoryview(block))
                 if count:
                     with self._state:
-                        del self._talk.outgoing[:count]
+                        self._talk.sent(count)
                     until = time.monotonic() + WRITE_S
                 elif not waits:
                     return False
@@ -219,7 +231,8 @@ class WebSocket:
             with self._state:
                 self._talk.outgoing.clear()
                 self._talk.feed(b"", time.monotonic())
-            raise self._talk.ended or error from error
+            ended = self._talk.ended
+            raise error if ended is None else ended.afresh() from error
         return True
 
     def _next_block(self) -> bytes:
