@@ -160,7 +160,7 @@ class Connection(Transfer):
             return
         self.busy = False
         self.answering = self.job = None
-        self._watch_end = None
+        self._watch_end = self._farewell = None
         self.until = 0.0
         reader = self.reader
         if not keep:  # and never else, also while we drain: the client may send its next request this moment
@@ -279,7 +279,7 @@ class Connection(Transfer):
             return
         self.closed = self._eof = True
         self.busy = False
-        self.answering = self.job = self._watch_end = None
+        self.answering = self.job = self._watch_end = self._farewell = None
         self._watcher.stop()
         self._watcher.close()
         self.reader.close()
