@@ -104,7 +104,7 @@ class _Visit:
         websocket = self._websocket
         try:
             blocks = application(environ, self._start)
-            if not websocket.accepted:
+            if not websocket.accepted and not isinstance(blocks, list | tuple):
                 blocks = _Begun(blocks)  # a generator begins only now
             if not websocket.accepted:
                 return blocks
@@ -112,8 +112,11 @@ class _Visit:
         except Closed:
             if not websocket.accepted:
                 raise
-        except Exception:
+        except Exception as error:
             self._end(FAILED)
+            if websocket.accepted and isinstance(error, (OSError, StopIteration)):
+                # To a server these are a client that has gone, and the usual end (`done`): nothing to log.
+                raise RuntimeError(f"the app raised {type(error).__name__} in a WebSocket") from error
             raise
         except BaseException:
             self._end(None)

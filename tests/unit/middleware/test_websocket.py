@@ -10,6 +10,7 @@ import pytest
 from asking_middleware import Answer, App, ask
 from wsproto.utilities import generate_accept_token
 
+from hedgerow.http.response import ResponseHead
 from hedgerow.middleware.websocket import Websocket
 from hedgerow.middleware.websockets.handshake import Wish, is_same_site
 
@@ -60,6 +61,20 @@ def test_a_request_is_let_in_or_told_what_is_wrong(fields: dict[str, str], statu
     assert answer.status == status
     if status.startswith("426"):
         assert answer["Sec-WebSocket-Version"] == "13"
+        assert not ResponseHead(answer.status, answer.headers).dropped, "for which the app would be blamed"
+
+
+def test_a_list_that_the_app_answers_instead_stays_one() -> None:
+    """So a server still knows its length."""
+    body = [b"who are you"]
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("401 Unauthorized", [])
+        return body
+
+    environ: dict[str, Any] = {"HTTP_" + name.upper(): value for name, value in SOUND.items()}
+    environ |= {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "hedgerow.take_socket": nothing}
+    assert Websocket(app)(environ, lambda *_: nothing) is body
 
 
 def test_only_get_begins_one() -> None:

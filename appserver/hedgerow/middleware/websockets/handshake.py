@@ -72,9 +72,10 @@ def read(environ: Environ) -> Wish:
 
 
 def needed(sentence: str) -> RefusedError:
-    """426 (RFC 9110 section 15.5.22): what has to be spoken instead."""
-    told = ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", VERSION)
-    return RefusedError(HTTPStatus.UPGRADE_REQUIRED, sentence, *told)
+    """426: what has to be spoken instead. Without Upgrade, which RFC 9110 (15.5.22) wants: an app's side may not send
+    it (PEP 3333), and an answer over HTTP/2 that has it is malformed (RFC 9113, 8.2.2).
+    """
+    return RefusedError(HTTPStatus.UPGRADE_REQUIRED, sentence, ("Sec-WebSocket-Version", VERSION))
 
 
 def _is_key(key: str) -> bool:
