@@ -27,6 +27,7 @@ VOLATILE = [
     (r'(?<="time": ")\d\d:\d\d:\d\d(?=")', "<time>"),
     (r"\b[0-9a-f]{32}\b", "<request id>"),
     (r"(?<=^hedgerow\.worker = )\d+$|(?<=\"process\": )\d+\b", "<pid>"),
+    (r"(?<=^hedgerow\.files = )'.+'$", "<user, or other>"),
     (r"(?<=^hedgerow\.front = )'.+'$|(?<=^hedgerow\.replica = )'.+'$", "<host name>"),
     (r"(?<=^hedgerow\.slot = )'[ab]'$", "<a or b>"),
     (r"(?<=^hedgerow\.address = )'800[12]'$|(?<=\"upstream_addr\":\"127\.0\.0\.1:)800[12](?=\")", "<address>"),

@@ -11,7 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from canary_support import APP, LOOK_S, Crowd, judged, lay
-from control_support import drop, get, stack, until
+from control_support import Stack, drop, get, stack, until
 
 from hedgerow.control.entries import AppState
 from hedgerow.control.ledger import Ledger
