@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -14,9 +15,9 @@ from worker_support import Worker, serving
 from hedgerow.middleware.upstreams.tunnel import Offer
 from hedgerow.middleware.websockets.conversation import Conversation, GoingAway
 from hedgerow.middleware.websockets.handshake import Wish
-from hedgerow.middleware.websockets.talk import WebSocket
+from hedgerow.middleware.websockets.talk import TAKE_BYTES, WebSocket
 
-PONG, TEXT = b"\x8a\x80\0\0\0\0", b"\x81\x80\0\0\0\0"  # empty ones, masked
+PONG = b"\x8a\x80\0\0\0\0"  # an empty one, masked
 
 APP = """
 import gc, weakref
@@ -32,9 +33,6 @@ def talks(environ, start_response):
         return [str(len(seen)).encode()]
     seen.add(websocket)
     websocket.send("begun")
-    if path == "/sends":
-        while True:
-            websocket.send("x")
     if path == "/file":
         open("/nowhere/at-all")
     if path == "/time":
@@ -58,42 +56,6 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
         yield worker
 
 
-def _flood(sock: socket.socket, data: bytes, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            sock.sendall(data)
-        except OSError:
-            return
-
-
-def _read(sock: socket.socket) -> None:
-    try:
-        while sock.recv(65_536):
-            pass
-    except OSError:
-        pass
-
-
-@pytest.mark.parametrize("path", ["/sends", "/echo"])
-@pytest.mark.parametrize("data", [PONG, TEXT], ids=["pongs", "empty messages"])
-def test_a_client_that_floods_does_not_hold_up_the_others(worker: Worker, path: str, data: bytes) -> None:
-    stop = threading.Event()
-    with Talker(worker.address[1], "/talks" + path) as talker:
-        threads = [
-            threading.Thread(target=_flood, args=(talker.socket, data * 10_000, stop)),
-            threading.Thread(target=_read, args=(talker.socket,)),
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            assert [worker.ask("/talks/page")[0].status for _ in range(5)] == [200] * 5
-        finally:
-            stop.set()
-            talker.socket.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
-
-
 @pytest.mark.parametrize(
     ("path", "name"), [("/file", "FileNotFoundError"), ("/time", "TimeoutError"), ("/stop", "StopIteration")]
 )
@@ -104,20 +66,58 @@ def test_an_app_that_fails_as_a_lost_client_does_is_logged(worker: Worker, path:
 
 
 def test_a_conversation_that_has_ended_is_not_kept(worker: Worker) -> None:
-    """The app has the cycle collector off. The newest one may still be there."""
+    """The app has the cycle collector off. A parked greenlet keeps the first request that it has served."""
 
     def kept() -> int:
         return int(worker.ask("/talks/page")[1])
 
     end = time.monotonic() + 5
-    for _ in range(3):
+    for _ in range(20):
         with Talker(worker.address[1], "/talks/echo") as talker:
             assert talker.receive() == "begun"
             talker.close()
             assert talker.code() == 1000
-    while kept() > 1:
+    while kept() > 10:
         assert time.monotonic() < end, f"{kept()} are kept"
         time.sleep(0.02)
+
+
+def test_a_send_takes_in_one_block_and_leaves_the_rest() -> None:
+    """Else a client that goes on sending would never let it return."""
+    ours, theirs = socket.socketpair()
+    wish = Wish("AAAAAAAAAAAAAAAAAAAAAA==", ())
+    websocket = WebSocket(Offer(theirs, ConnectionError), wish, "", Conversation(1000, 0, 5, 0.0))
+    websocket.accept()
+    ours.sendall(PONG * 10_000)
+    websocket.send("x")
+    left = len(theirs.recv(100_000))
+    assert len(PONG) * 10_000 - left == TAKE_BYTES
+    websocket.end()
+    ours.close()
+
+
+IN_GREENLETS = f"""
+from gevent import monkey; monkey.patch_all()
+import gevent, socket
+from hedgerow.middleware.upstreams.tunnel import Offer
+from hedgerow.middleware.websockets.conversation import Conversation
+from hedgerow.middleware.websockets.handshake import Wish
+from hedgerow.middleware.websockets.talk import WebSocket
+
+ours, theirs = socket.socketpair()
+wish = Wish("AAAAAAAAAAAAAAAAAAAAAA==", ())
+websocket = WebSocket(Offer(theirs, ConnectionError), wish, "", Conversation(1000, 0, 5, 0.0))
+websocket.accept()
+ours.sendall({PONG!r} * 10_000)
+gevent.spawn(print, "another's turn")
+websocket.send("x")
+print("sent")
+"""
+
+
+def test_who_sends_to_a_client_that_floods_gives_the_others_a_turn() -> None:
+    done = subprocess.run([sys.executable, "-c", IN_GREENLETS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["another's turn", "sent"]
 
 
 def test_a_farewell_to_a_client_that_has_gone_is_no_error() -> None:
