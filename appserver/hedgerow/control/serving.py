@@ -12,8 +12,9 @@ from .plan import CanaryForward, Content, Forward, other_slot
 from .policy import Action, Drain, Remove, Start, Stop
 from .pools import has_neighbours, key_of
 from .rounds import LOADING, NOT_READY, Releases
-from .views import CRASH_LIMIT_S, AddressView
+from .views import CRASH_LIMIT_S, AddressView, SlotView
 
+KEPT_S = 8.0  # longer than the front keeps a connection, and than a worker that drains waits for one to be closed
 MIXED = "mixed"  # the processes of a pool serve different releases
 
 
@@ -30,8 +31,18 @@ def runs(address: AddressView, pools: Mapping[str, AddressView]) -> Releases:
             if name in asked:  # it may keep one that is sent elsewhere by now
                 found[name] = _both(found.get(name, one), one)
     for name, canary in content.canaries.items():
+        if _answers_as_before(address.other):
+            found[name] = LOADING
+            continue
         found[name] = _with_canary(name, found.get(name, LOADING), canary, pools)
     return found
+
+
+def _answers_as_before(old: SlotView) -> bool:
+    """Whether a worker that knows of no canary may still get requests: on connections that the front has kept. A client
+    that belongs to the new release would meet the old one.
+    """
+    return old.going and old.for_s < KEPT_S
 
 
 def _with_canary(name: str, key: str, canary: CanaryForward, pools: Mapping[str, AddressView]) -> str:

@@ -28,7 +28,7 @@ cdef class ResponseHead:
         self, str method, bint http11, bint keep_alive, str date, known_length=*, tuple own_headers=*
     )
     cpdef bint is_event_stream(self) except? -1
-    cdef _take_redirect(self, str name, str value)
+    cdef _take_redirect(self, object name, str value)
     cdef _take_length(self, str value)
     cdef _settle_bodyless(self, known_length)
 

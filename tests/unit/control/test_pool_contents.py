@@ -9,7 +9,7 @@ import pytest
 
 from hedgerow.control import gateway, pools, serving
 from hedgerow.control.placement import OWN, THREADS, Placement
-from hedgerow.control.plan import Content, Forward
+from hedgerow.control.plan import CanaryForward, Content, Forward
 from hedgerow.control.policy import Drain, Remove, Stop
 from hedgerow.control.pools import App, Wanted, name_of
 from hedgerow.control.rounds import LOADING, NOT_READY
@@ -193,3 +193,19 @@ def test_a_pool_that_sleeps_serves() -> None:
 def test_when_the_addresses_are_a_gateway(setting: str, strict: bool, lost: int, is_so: bool, wanted: bool) -> None:
     apps = Wanted({"blog": BLOG, "shop": dataclasses.replace(SHOP, strict=strict)})
     assert gateway.is_wanted(setting, apps, lost, is_so) == wanted
+
+
+def test_a_canary_begins_when_no_worker_is_left_that_knows_of_none() -> None:
+    """On a connection that the front has kept it answers as before, also who belongs to the new release."""
+    pool = group("pcanary", Content({"blog": BLOG.code}, behind=True, pool=OWN))
+    to = CanaryForward(Forward("/blog", "", ("/run/hedgerow/pcanary.http",)), 20.0, 3, "b1")
+    new = group("8001", Content({"blog": BLOG.code}, canaries={"blog": to}))
+
+    def told(state: str, for_s: float) -> str:
+        old = SlotView(True, False, state, for_s, 0, Content({"blog": BLOG.code}))
+        return serving.runs(dataclasses.replace(new, slots={**new.slots, "b": old}), {"pcanary": pool})["blog"]
+
+    begun = serving.runs(new, {"pcanary": pool})["blog"]
+    assert begun != LOADING
+    assert told("draining", 1.0) == LOADING
+    assert told("draining", serving.KEPT_S) == begun, "what is left has a request, and then ends its connection"
