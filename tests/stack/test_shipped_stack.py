@@ -95,8 +95,11 @@ def test_a_container_runs_without_root_and_without_capabilities(stack: Stack, se
     assert status["NoNewPrivs"] == "1"
 
 
-def test_the_front_sees_neither_apps_nor_state(stack: Stack) -> None:
-    assert stack.exec("front", "sh", "-c", "ls -d /apps /state 2>/dev/null || echo none").split() == ["none"]
+def test_the_front_sees_no_apps_and_writes_to_no_state(stack: Stack) -> None:
+    """It sends files of releases and data, so it reads the state: what there is open to everybody."""
+    assert stack.exec("front", "sh", "-c", "ls -d /apps 2>/dev/null || echo none").split() == ["none"]
+    with pytest.raises(DockerError, match=r"Read-only file system"):
+        stack.exec("front", "sh", "-c", "echo > /state/written")
 
 
 @pytest.mark.parametrize("service", SERVICES)
