@@ -231,14 +231,8 @@ class Settings:
             state=state,
             secrets=secrets,
             run=run.absolute(),
-            certificates=_given(certificates),
-            acme=_given(self.acme),
+            certificates=certificates,
         )
-
-
-def _given(folder: Path) -> Path:
-    """Absolute, unless it is empty."""
-    return folder if folder == Path("") else folder.absolute()
 
 
 def default_run(state: Path) -> Path:

@@ -39,15 +39,15 @@ def with_public_files(
     others = _Others(folder, releases)
     # Data of an app changes while it runs; a release does not.
     changing = not others.is_release or not Path(os.path.realpath(public)).is_relative_to(os.path.realpath(folder))
-    homes = _homes(folder, releases)
-    made = kind(application, public, table.url, table.max_age, table.immutable(changing), changing, others, homes)
+    own = homes(releases, folder)
+    made = kind(application, public, table.url, table.max_age, table.immutable(changing), changing, others, own)
     return cast("WSGIApplication", made)
 
 
-def _homes(folder: Path, releases: Path) -> tuple[str, ...]:
-    """Where a file is the app's own, as `worker/files.py` has it: its releases, its data, and where it runs from."""
+def homes(releases: Path, folder: Path | None) -> tuple[str, ...]:
+    """Below which real paths a file is the app's own: its releases, its data, and where it runs, if that is here."""
     data = releases.parents[1] / "data" / releases.name
-    return tuple(os.path.realpath(home) + "/" for home in (releases, data, folder))
+    return tuple(os.path.realpath(home) + "/" for home in (releases, data, folder) if home is not None)
 
 
 class _Others:

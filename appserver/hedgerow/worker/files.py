@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from ..hosting.public import homes
 from ..http.response import Headers, ResponseHead
 from ..middleware.conditional import Known, has_each, seconds
 from ..middleware.sending import Found, send
@@ -43,8 +44,7 @@ class Files:
     def __init__(self, state: Path, name: str, folder: Path | None = None) -> None:
         self._folder = folder
         self._state = os.path.realpath(state) + "/"
-        homes = [state / "releases" / name, state / "data" / name, *([folder] if folder else [])]
-        self._homes = tuple(os.path.realpath(home) + "/" for home in homes)
+        self._homes = homes(state / "releases" / name, folder)
 
     def __call__(
         self, environ: Environ, status: str, head: ResponseHead, wrapper: FileWrapper | None
