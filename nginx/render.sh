@@ -21,6 +21,7 @@
 #   HEDGEROW_HOSTS, HEDGEROW_METHODS, HEDGEROW_CLIENT_RATE, HEDGEROW_CLIENT_CONNECTIONS, HEDGEROW_TRUSTED_PROXIES, HEDGEROW_PROXY_PROTOCOL
 #                           whom the front refuses and believes: see defence.sh                        (off)
 #   HEDGEROW_EARLY_HINTS    1: early hints of apps go on to browsers that open a page; nginx 1.29 or newer   (0)
+#   HEDGEROW_CACHE_MB       how much is kept of answers, in MB, for apps that wish it; 0: nothing: see cache.sh   (64)
 #   HEDGEROW_FRONT_STATE    the replicas' state, as it is seen from here: the front sends files of it itself; empty: workers send them   ()
 #   HEDGEROW_FRONT_FILES    0: the front sends no files, whether or not it could             (1)
 #   HEDGEROW_NGINX          the nginx binary                                         (nginx)
@@ -149,6 +150,9 @@ for name in nginx.conf conf.d snippets; do
     ln -sfn "$files/$name" "$target/$name"
 done
 
+. "$here/cache.sh"
+check_cache
+
 # servers PARAMETERS: one line an address.
 servers() {
     address=$first
@@ -243,6 +247,8 @@ fi
 } >"$target/listen.conf"
 
 render_defence >"$target/defence.conf"
+render_cache >"$target/cache.conf"
+render_kept >"$target/kept.conf"
 render_https >"$target/https.conf"
 tell_https
 
@@ -306,6 +312,7 @@ PORT $port
 INTERNAL_PORT $internal
 METRICS_PORT $metrics
 EARLY_HINTS $hints
+CACHE_MB $cache_mb
 FRONT_STATE $state
 FRONT_FILES $sends
 HTTPS $https

@@ -73,6 +73,9 @@ class Settings:
     early_hints: bool = _option(
         False, "the front passes early hints (103) on to browsers that open a page; needs nginx 1.29"
     )
+    cache_mb: int = _option(
+        64, "what the front keeps of answers, for apps that say [cache]; 0: nothing", "MB", limits=(0, 65535)
+    )
     trust_front: bool = _option(False, "believe X-Request-Id and X-Forwarded-*: only nginx reaches the addresses")
     drain_s: float = _option(
         6.5, "how long a leaving worker serves; above nginx's upstream keepalive_timeout", "s", limits=(0, HOUR_S)

@@ -72,7 +72,7 @@ def test_rendering_twice_gives_the_same_folder(tmp_path: Path) -> None:
     assert tree() == first
     assert set(first) == {
         "nginx.conf", "conf.d", "snippets", "upstream.conf", "state.conf", "listen.conf", "defence.conf", "https.conf",
-        "internal.conf", "hints.conf", "modules.conf", "installation.txt",
+        "internal.conf", "hints.conf", "cache.conf", "kept.conf", "modules.conf", "installation.txt",
     }  # fmt: skip
 
 

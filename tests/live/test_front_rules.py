@@ -48,7 +48,9 @@ def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         certificate(folder / "site.pem", "site.example")
         environ = {"PATH": os.environ["PATH"], "HEDGEROW_NGINX": str(with_http3().path)}
         environ |= {"HEDGEROW_FRONT_RUN": str(tmp_path), "HEDGEROW_CERTIFICATES": str(folder)}
+        environ["HEDGEROW_CACHE_FOLDER"] = str(folder / "cache")
         subprocess.run([str(FILES / "render.sh")], env=environ | INSTALLATIONS[request.param], check=True)
+        assert "include snippets/cache.conf;" in (tmp_path / "kept.conf").read_text()
         for name in ("snippets", "conf.d"):
             (tmp_path / name).unlink()
             shutil.copytree(FILES / name, tmp_path / name)

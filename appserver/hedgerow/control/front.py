@@ -66,7 +66,7 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
 
     Raises UserError with the script's or nginx's own message.
     """
-    files = nginx_files()
+    files, state = nginx_files(), _reached(settings.state.absolute())
     inputs = {
         "HEDGEROW_FRONT_RUN": str(target.absolute()),
         "HEDGEROW_WORKERS": str(settings.workers),
@@ -77,7 +77,8 @@ def render(settings: Settings, binary: NginxBinary, target: Path) -> list[str]:
         "HEDGEROW_NGINX_FILES": str(files),
         "HEDGEROW_METRICS_PORT": str(settings.metrics_port),
         "HEDGEROW_INTERNAL_PORT": settings.front.rpartition(":")[2],
-        "HEDGEROW_FRONT_STATE": _reached(settings.state.absolute()),
+        "HEDGEROW_FRONT_STATE": state,
+        "HEDGEROW_CACHE_FOLDER": f"{state}/cache" if state else "",  # the target is closed to processes of others
     }
     script = _run(["sh", str(files / "render.sh")], {**os.environ, **inputs, **_passed_on(settings)})
     if script.returncode != 0:
@@ -127,6 +128,7 @@ def url(settings: Settings) -> str:
 _PASSED_ON = (
     "HTTPS", "HTTPS_PORT", "HTTPS_PUBLIC_PORT", "HTTPS_NAMES", "CERTIFICATES", "HSTS", "ACME",
     "HOSTS", "METHODS", "CLIENT_RATE", "CLIENT_CONNECTIONS", "TRUSTED_PROXIES", "PROXY_PROTOCOL", "EARLY_HINTS",
+    "CACHE_MB",
 )  # fmt: skip
 
 

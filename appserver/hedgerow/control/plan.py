@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HedgerowError
+from ..hosting.cache_table import NOTHING, CacheTable
 from .placement import OWN, SHARED
 
 SLOTS = ("a", "b")
@@ -27,13 +28,14 @@ class PlanError(HedgerowError):
 @dataclass(frozen=True)
 class Forward:
     """An app that runs in a pool: where it is mounted, and the unix sockets of the pool's processes. ours: they are
-    workers of ours; else a server that the app brings.
+    workers of ours; else a server that the app brings; cache: what the front keeps of it.
     """
 
     path: str
     host: str
     sockets: tuple[str, ...]
     ours: bool = True
+    cache: CacheTable = NOTHING
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ class Entry:
 
 
 def _forward(told: Mapping[str, Any]) -> Forward:
-    return Forward(**{**told, "sockets": tuple(told["sockets"])})
+    cache = CacheTable(**told.get("cache", {}))
+    return Forward(**{**told, "sockets": tuple(told["sockets"]), "cache": cache})
 
 
 @dataclass(frozen=True)

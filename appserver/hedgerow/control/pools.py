@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
+from ..hosting.cache_table import NOTHING, CacheTable
 from ..hosting.manifest import Manifest, read_manifest
 from ..hosting.mounts import Mount, mount_of
 from . import entries, layout
@@ -52,7 +53,7 @@ class Canary:
 class App:
     """What a replica is to run of one app. code: where the release lies; mount: where it answers; run: the command that
     is its server; strict: it wants nobody's fate to be its own; ordered: when somebody last ordered its deploy; canary:
-    the release that some clients have.
+    the release that some clients have; cache: what the front keeps of it.
     """
 
     code: str
@@ -62,6 +63,7 @@ class App:
     strict: bool = False
     ordered: int = 0
     canary: Canary | None = None
+    cache: CacheTable = NOTHING
 
     @property
     def key(self) -> str:
@@ -95,6 +97,7 @@ def app(name: str, code: Path, placement: Placement) -> App:
         placement,
         manifest.run or "",
         manifest.isolation == STRICT,
+        cache=manifest.cache,
     )
 
 
@@ -163,8 +166,11 @@ def of_addresses(wanted: Wanted, run: Path, gateway: Sequence[str] = ()) -> Cont
         broken = dict(wanted.broken)
         return dataclasses.replace(shared, broken=broken, forwards=elsewhere, canaries=canaries, behind=False)
     sockets = tuple(str(pool_listener(run, name)) for name in gateway)
-    mounts = {name: app.mount for name, app in wanted.apps.items() if _shares(app)}
-    behind = {name: Forward(mount.path, mount.host, sockets) for name, mount in mounts.items()}
+    behind = {
+        name: Forward(app.mount.path, app.mount.host, sockets, cache=app.cache)
+        for name, app in wanted.apps.items()
+        if _shares(app)
+    }
     return Content({}, dict(wanted.broken), forwards=elsewhere | behind, canaries=canaries)
 
 
@@ -185,7 +191,7 @@ def _together(apps: Mapping[str, App], pool: str) -> Content:
 def _forward(name: str, app: App, run: Path) -> Forward:
     pool = _group(name, app)
     socket = pool_link(run, pool) if app.run else pool_listener(run, pool)
-    return Forward(app.mount.path, app.mount.host, (str(socket),), ours=not app.run)
+    return Forward(app.mount.path, app.mount.host, (str(socket),), ours=not app.run, cache=app.cache)
 
 
 def _canary(name: str, app: App, canary: Canary, run: Path) -> CanaryForward:

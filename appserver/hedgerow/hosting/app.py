@@ -31,6 +31,7 @@ from . import (
     watch,
     writes,
 )
+from .cache_table import CacheTable
 from .discovery import Entry
 from .findings import PROCESS_STATE, VARIABLES, Finding
 from .gate import Gate
@@ -61,6 +62,11 @@ class HostedApp:
     space: Space | None = None
     context: Context = field(default_factory=Context)
     threads: int = 0
+
+    @property
+    def cache(self) -> CacheTable:
+        """What the front keeps of its answers."""
+        return self.manifest.cache
 
     @property
     def findings(self) -> list[Finding]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LoadError
+from .cache_table import NOTHING, CacheTable
 from .findings import Finding
 from .gate import Gate
 from .mounts import Mount
@@ -24,7 +25,7 @@ class CanaryApp:
 @dataclass(eq=False)
 class ForwardedApp:
     """sockets: those of the pool's processes; gate: at our door; error: why it cannot be mounted here; ours: they are
-    workers of ours.
+    workers of ours; cache: what the front keeps of it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ForwardedApp:
     findings: tuple[Finding, ...] = ()  # its pool's are nobody's business
     folder: Path = Path()  # none here
     ours: bool = True
+    cache: CacheTable = NOTHING
 
     def fail(self, error: LoadError) -> None:
         """From now on the app is down."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..options import Check, option, read_record, within
+from .cache_table import CacheTable
 from .static_table import StaticTable
 
 FILE_NAME = "app.toml"
@@ -251,6 +252,7 @@ class Manifest:
     python: str | None = option(None, "which Pythons it runs on, as >=3.12; default: what its files say")
     env: Mapping[str, str] = option(dict, "environment variables of the app and its commands", _check_env)
     static: StaticTable = option(StaticTable(), "table of the files that are public")
+    cache: CacheTable = option(CacheTable(), "table of what the front keeps of its answers")
     deploy: Deploy = option(Deploy(), "table of what a new release has to pass before it serves")
     limits: Limits = option(Limits(), "table of how much of the app runs at once")
     canary: Canary = option(Canary(), "table of how a new release is tried on a part of the clients")

@@ -4,6 +4,7 @@ from ..http.request cimport Request
 from ..http.response cimport ResponseHead, chunk
 
 cdef class Exchange:
+    cdef object _asked
     cdef object _client
     cdef str _date
     cdef object _files
@@ -16,7 +17,6 @@ cdef class Exchange:
     cdef ResponseHead _said
     cdef str _status
     cdef bint _switched
-    cdef object _timing
     cdef readonly bint close
     cdef readonly bint complete
     cdef readonly ResponseHead head

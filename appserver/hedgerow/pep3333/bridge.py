@@ -27,6 +27,9 @@ MAX_JOINED_BYTES = 8192  # a larger block is not copied behind its head; up to h
 # it is. May raise AppError.
 Files = Callable[[Environ, str, ResponseHead, "FileWrapper | None"], "tuple[Application, tuple[str, ...]] | None"]
 
+# Of the status, the head, and the body's length where it is known: further lines of the server's own.
+Lines = Callable[[str, ResponseHead, "int | None"], "tuple[str, ...]"]
+
 
 class AppError(Exception):
     """The app broke the rules of PEP 3333; the message says which."""
@@ -36,16 +39,16 @@ class Exchange:
     """One request's answer, from start_response to the last byte.
 
     request: what is answered; client: who gets it; date: for the Date field; own_headers: whole lines of the server's
-    own, which no app can send; timing: asked for one more such line when the app's head is made; hints: whether early
-    hints are sent; files: who may have a file of the app's sent in another way. Afterwards: status (text, or '' if
-    nothing was sent), sent_bytes of body, complete (whether all that the head promised was sent), close (whether the
-    connection has to end).
+    own, which no app can send; asked: for more such lines when the app's head is made; hints: whether early hints are
+    sent; files: who may have a file of the app's sent in another way. Afterwards: status (text, or '' if nothing was
+    sent), sent_bytes of body, complete (whether all that the head promised was sent), close (whether the connection has
+    to end).
     """
 
     # fmt: off
     __slots__ = (
-        "_client", "_date", "_files", "_hints", "_http11", "_left", "_method", "_over", "_own_headers", "_said",
-        "_status", "_switched", "_timing", "close", "complete", "head", "sent_bytes", "status",
+        "_asked", "_client", "_date", "_files", "_hints", "_http11", "_left", "_method", "_over", "_own_headers",
+        "_said", "_status", "_switched", "close", "complete", "head", "sent_bytes", "status",
     )
     # fmt: on
 
@@ -55,7 +58,7 @@ class Exchange:
         client: Client,
         date: str,
         own_headers: tuple[str, ...] = (),
-        timing: Callable[[], str] | None = None,
+        asked: Lines | None = None,
         hints: bool = True,
         files: Files | None = None,
     ) -> None:
@@ -65,7 +68,7 @@ class Exchange:
         self._client = client
         self._date = date
         self._own_headers = own_headers
-        self._timing = timing
+        self._asked = asked
         self._files = files
         self._hints = hints and request.http11
         self._status = ""  # by the app's last start_response
@@ -275,7 +278,7 @@ class Exchange:
     def answer(self, status: str, headers: Headers, body: bytes) -> None:
         """Send a page of the host instead of the app's answer. Only while nothing is sent."""
         self._over = False
-        self._timing = None
+        self._asked = None
         self._status, self._said = status, ResponseHead(status, headers)
         try:
             self._send_whole(body)
@@ -317,8 +320,8 @@ class Exchange:
         if head.redirect and self._files is not None:
             raise AppError("X-Accel-Redirect was told when the app's call had returned, or with a body by write()")
         own_headers = self._own_headers
-        if self._timing is not None:
-            own_headers += (self._timing(),)
+        if self._asked is not None:
+            own_headers += self._asked(self._status, head, known_length if head.length is None else head.length)
         if known_length is None and head.is_event_stream():
             own_headers += (UNBUFFERED,)
         head.settle(self._method, self._http11, self._client.may_keep(), self._date, known_length, own_headers)

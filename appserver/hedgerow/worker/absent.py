@@ -21,6 +21,7 @@ from ..control.entries import AppState, Deploy
 from ..control.ledger import Ledger, LedgerError
 from ..errors import LoadError
 from ..hosting.app import HostedApp
+from ..hosting.cache_table import NOTHING, CacheTable
 from ..hosting.claims import Claim, claim
 from ..hosting.forwarded import ForwardedApp
 from ..hosting.mounts import Mount, mount_of
@@ -33,6 +34,7 @@ class AbsentApp:
     name: str
     mount: Mount
     error: LoadError | None = None
+    cache: CacheTable = NOTHING  # who has it decides
 
 
 class AbsentApps:

@@ -31,6 +31,7 @@ cdef class Job:
     cdef public bint hints
     cdef public bint movable
     cdef public bint heard
+    cdef public object keeps
     cdef public int refused
     cdef public tuple own_headers
     cdef public str path_info

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..hosting.cache_table import CacheTable
 from ..hosting.counts import Counts
 from ..hosting.failure import Failure
 from ..hosting.gate import Gate
@@ -84,7 +85,8 @@ class Target:
 class Job:
     """One request on its way to one target. number: which of the process; own_headers: sent whatever the app says;
     cause: why its answer is none of the app's; heard: who sends to us wants to know that; movable: a refusal may be
-    sent elsewhere; hints: the front passes early ones on; peer: who has connected, to us or to the worker that sends
+    sent elsewhere; hints: the front passes early ones on; keeps: the front would keep the answer, for as long as
+    this says; peer: who has connected, to us or to the worker that sends
     this on; mount: the raw path's part that names the app, if it is sent on; waiting: at its app's gate; counts: of its
     app, if one is known; refused: whether it was, and to whom that is told.
 
@@ -95,9 +97,9 @@ class Job:
 
     # fmt: off
     __slots__ = (
-        "cause", "connection", "counts", "ended", "heard", "hints", "mount", "movable", "number", "own_headers",
-        "path_info", "peer", "query", "refused", "request", "request_id", "runner", "script_name", "seen_bytes", "side",
-        "since", "target", "thread", "waiting",
+        "cause", "connection", "counts", "ended", "heard", "hints", "keeps", "mount", "movable", "number",
+        "own_headers", "path_info", "peer", "query", "refused", "request", "request_id", "runner",
+        "script_name", "seen_bytes", "side", "since", "target", "thread", "waiting",
     )
     # fmt: on
 
@@ -119,6 +121,7 @@ class Job:
         self.heard = False
         self.movable = False
         self.hints = False
+        self.keeps: CacheTable | None = None
         self.peer = connection.peer
         self.mount = ""
         self.waiting: Waiting | None = None

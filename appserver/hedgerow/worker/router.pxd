@@ -24,7 +24,7 @@ cdef class Router:
     cpdef bint look(self) except? -1
     cpdef Route route(self, str raw_path, str host)
     @cython.locals(route=Route, fields=dict)
-    cdef _aim(self, Job job)
+    cdef _aim(self, Job job, str step)
     @cython.locals(fields=dict)
     cdef _take(self, Job job, str name, str mount, str peer)
     @cython.locals(target=Target, fields=dict, side=object, clients=object)

@@ -27,7 +27,7 @@ from ..hosting.pages import Page
 from ..hosting.rates import Rates
 from ..http.request import LENGTH, NONE, Request
 from ..pep3333.bridge import Application
-from . import threads
+from . import kept, threads
 from .absent import AbsentApp, AbsentApps
 from .canary import splits
 from .connection import Connection
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 Listed = HostedApp | ForwardedApp | AbsentApp
 
 UNLIMITED = 10**9
+_NOTHING: Page = ("200 OK", [], b"")
 
 
 class Router:
@@ -116,6 +117,7 @@ class Router:
         mount = fields.pop("HTTP_X_HEDGEROW_MOUNT", "")
         peer = fields.pop("HTTP_X_HEDGEROW_PEER", "")
         hints = fields.pop("HTTP_X_HEDGEROW_HINTS", "")
+        step = fields.pop("HTTP_X_HEDGEROW_CACHE", "")
         request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front or self._is_behind else ""
         path, _, query = request.path.partition("?")
         job = Job(connection, request, self._pages, path, query, request_id)
@@ -134,7 +136,7 @@ class Router:
         elif self._is_behind:
             self._take(job, name, mount, peer)
         else:
-            self._aim(job)
+            self._aim(job, step if self._trust_front else "")
         return job
 
     def _take(self, job: Job, name: str, mount: str, peer: str) -> None:
@@ -148,8 +150,8 @@ class Router:
         job.peer = (address, port)
         self._enter(job, split(app, job.path_info, mount))
 
-    def _aim(self, job: Job) -> None:
-        """Choose the job's target: an app that lets it in, or a page of ours."""
+    def _aim(self, job: Job, step: str) -> None:
+        """Choose the job's target: an app that lets it in, or a page of ours. step: of the front's cache."""
         fields = job.request.fields
         accept = fields.get("HTTP_ACCEPT", "")
         host = fields.get("HTTP_HOST", "")
@@ -161,8 +163,20 @@ class Router:
         redirect = route.redirect(job.request.method, job.query)
         if redirect is not None and route.app in self._targets:
             self._show(job, _redirect_page(redirect))
-        else:
+        elif not (step and self._is_kept(job, cast("Listed", route.app), step)):
             self._enter(job, route)
+
+    def _is_kept(self, job: Job, app: Listed, step: str) -> bool:
+        """Whether the front answers with what it has kept. Clients of two releases would get each other's."""
+        if not app.cache.max_age or app.name in self.splits:
+            return False
+        if step == kept.ASK and kept.asks(job):
+            job.counts = self.counts_of(app.name)
+            kept.send_to_kept(job, app.cache)
+            self._show(job, _NOTHING)
+            return True
+        job.keeps = app.cache if step == kept.FILL else None
+        return False
 
     def _enter(self, job: Job, route: Route) -> None:
         fields = job.request.fields

@@ -22,9 +22,10 @@ from ..errors import DeadlineError, HttpError
 from ..hosting import memory, missed, pages
 from ..hosting.pages import Page
 from ..http.request import LENGTH, NONE, Request
-from ..pep3333.bridge import Application, Exchange
+from ..pep3333.bridge import Application, Exchange, Lines
 from ..pep3333.environ import build
 from ..pep3333.input import BodyInput
+from . import kept
 from .access import AccessLog
 from .clock import http_date
 from .connection import Connection
@@ -100,11 +101,13 @@ def _serve(job: Job, access: AccessLog) -> None:
     connection, request, target = job.connection, job.request, job.target
     started = job.since = monotonic()
     request_id.set(job.request_id)
-    timing = partial(_timing_line, started) if target.server_timing else None
+    asked: Lines | None = partial(_timing_line, started) if target.server_timing else None
+    if job.keeps is not None:
+        asked = kept.beside(asked, job.keeps)
     crossing = None if target.threads is None else Crossing(target.threads, connection)
     thread, client = crossing, connection if crossing is None else crossing
     hints = target.early_hints or job.hints
-    exchange = Exchange(request, client, http_date(), job.own_headers, timing, hints, target.files)
+    exchange = Exchange(request, client, http_date(), job.own_headers, asked, hints, target.files)
     connection.answering = exchange
     body = _body(connection, request, client)
     environ = build(request, job.script_name, job.path_info, job.query, job.peer)
@@ -196,9 +199,9 @@ def _fail(job: Job, access: AccessLog, exchange: Exchange, error: BaseException)
             exchange.answer(*page)
 
 
-def _timing_line(started: float) -> str:
+def _timing_line(started: float, *_: object) -> tuple[str, ...]:
     """Server-Timing (W3C): how long the app took until its head was sent, in milliseconds."""
-    return f"Server-Timing: app;dur={(monotonic() - started) * 1000:.2f}"
+    return (f"Server-Timing: app;dur={(monotonic() - started) * 1000:.2f}",)
 
 
 def error_page(error: HttpError) -> Page:

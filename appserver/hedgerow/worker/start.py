@@ -169,7 +169,7 @@ def _load(content: Content, settings: Settings, on_load: Callable[[str], object]
 
 def _forwarded(name: str, to: Forward, settings: Settings) -> ForwardedApp:
     mount, gate = Mount(to.path.rstrip("/"), to.host), Gate(settings.app_running)
-    return ForwardedApp(name, mount, gate, to.sockets, ours=to.ours)
+    return ForwardedApp(name, mount, gate, to.sockets, ours=to.ours, cache=to.cache)
 
 
 def _tell(host: Host, queue: LogQueue) -> None:

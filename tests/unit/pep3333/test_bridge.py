@@ -494,15 +494,15 @@ def test_server_timing_is_told_when_the_head_is_made_and_beside_the_apps_own() -
         clock[0] = 2.5  # it takes this long until the first block
         yield b"x"
 
-    def asked() -> str:
-        return f"Server-Timing: app;dur={clock[0]:.2f}"
+    def asked(*_: object) -> tuple[str, ...]:
+        return (f"Server-Timing: app;dur={clock[0]:.2f}",)
 
     client = FakeClient()
-    make_exchange(client, timing=asked).run(app, {})
+    make_exchange(client, asked=asked).run(app, {})
     response, _ = parse(client.wire)
     assert [value for name, value in response.headers if name == b"server-timing"] == [b"db;dur=1", b"app;dur=2.50"]
     failed = FakeClient()
-    make_exchange(failed, timing=asked).answer("500 Internal Server Error", [], b"the host's own page")
+    make_exchange(failed, asked=asked).answer("500 Internal Server Error", [], b"the host's own page")
     assert b"Server-Timing" not in failed.wire
 
 
