@@ -76,8 +76,9 @@ def test_the_configuration_is_good(tmp_path: Path) -> None:
 
 def test_nothing_that_a_client_claims_of_itself_arrives(tmp_path: Path) -> None:
     nginx = (FILES.parent / "nginx" / "snippets" / "request-headers.conf").read_text()
-    names = [*re.findall(r"^proxy_set_header (\S+) ", nginx, re.MULTILINE), "X-Hedgerow-Mount", "X-Hedgerow-Peer"]
-    assert len(names) > 30
+    nginx_sets = re.findall(r"^proxy_set_header (\S+) ", nginx, re.MULTILINE)
+    names = [*nginx_sets, "X-Hedgerow-Cache", "X-Hedgerow-Mount", "X-Hedgerow-Peer"]
+    assert len(names) > 40
     claims = [f"{name}: 9.9.9.9" for name in names if name not in ("Host", "Connection", "Upgrade")]
     named = "Connection: close, X-Forwarded-For, X-Forwarded-Proto, X-Request-Id, X-Hedgerow-Round"
     with fronted(tmp_path, executes) as (apache, addresses):
@@ -90,6 +91,7 @@ def test_nothing_that_a_client_claims_of_itself_arrives(tmp_path: Path) -> None:
         ("X-Forwarded-Host", "site.example:8080"),
         ("X-Forwarded-Port", "8080"),
         ("X-Forwarded-Proto", "http"),
+        ("X-Hedgerow-Cause", "1"),
         ("X-Hedgerow-Front", "apache"),
         ("X-Hedgerow-Round", "2"),
         ("X-Own", "kept"),

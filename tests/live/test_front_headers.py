@@ -65,6 +65,7 @@ def test_forwarded_headers_are_overwritten(pair: tuple[Front, Backend]) -> None:
         "X-Accel-Mapping",
         "X-Sendfile-Type",
         "X-Hedgerow-App",
+        "X-Hedgerow-Cause",
         "X-Hedgerow-Hints",
         "X_Request_Id",
         "X_Forwarded_For",

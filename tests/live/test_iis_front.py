@@ -47,6 +47,7 @@ PROXY = {
     "xForwardedForHeaderName": text, "minResponseBuffer": UINT, "responseBufferLimit": UINT,
 }  # fmt: skip
 RULES = "system.webServer/rewrite/rules"
+OUTBOUND = "system.webServer/rewrite/outboundRules"
 FILTERING = "system.webServer/security/requestFiltering"
 FARM = "webFarms/webFarm"
 # Path of an element → its attributes and what they may be. What is not here IIS refuses with 500.19.
@@ -69,6 +70,10 @@ KNOWN: dict[str, dict[str, Check]] = {
     },
     f"{RULES}/rule/serverVariables": {},
     f"{RULES}/rule/serverVariables/set": {"name": text, "value": text, "replace": yes_no},
+    OUTBOUND: {},
+    f"{OUTBOUND}/rule": {"name": text},
+    f"{OUTBOUND}/rule/match": {"serverVariable": text, "pattern": regex},
+    f"{OUTBOUND}/rule/action": {"type": one_of("Rewrite", "None"), "value": text},
     "system.webServer/rewrite/allowedServerVariables": {},
     "system.webServer/rewrite/allowedServerVariables/add": {"name": text},
     "system.webServer/security": {},
@@ -154,7 +159,7 @@ def rewritten(variables: dict[str, str]) -> tuple[str, dict[str, str]]:
     """The URL that is asked for, and the header variables that are not empty."""
     root = ElementTree.parse(WEB).getroot()
     maps = {one.attrib["name"]: one for one in root.iter("rewriteMap")}
-    [rule] = root.iter("rule")
+    [rule] = root.iterfind(f"{RULES}/rule")
     [match], [action] = rule.iter("match"), rule.iter("action")
     path = variables["UNENCODED_URL"].partition("?")[0].lstrip("/")
     assert re.search(match.attrib["url"], path, re.IGNORECASE)
@@ -175,9 +180,16 @@ def test_every_path_goes_to_the_farm_as_it_was_sent(path: str) -> None:
 
 def test_headers_are_the_fronts_own_whatever_the_client_claims() -> None:
     assert rewritten(CLIENT)[1] == {"HTTP_HOST": CLIENT["HTTP_HOST"], "HTTP_ACCEPT": "text/html", **OWN}
-    claims = dict.fromkeys(names_that_nginx_sets(), "evil")
+    claims = dict.fromkeys([*names_that_nginx_sets(), "HTTP_X_HEDGEROW_CACHE", "HTTP_X_HEDGEROW_MOUNT"], "evil")
     assert rewritten({**claims, **CLIENT})[1] == rewritten(CLIENT)[1]
     assert rewritten({**CLIENT, "HTTPS": "off"})[1]["HTTP_X_FORWARDED_PROTO"] == "http"
+
+
+def test_the_one_word_that_a_worker_says_unasked_is_taken_off() -> None:
+    [rule] = ElementTree.parse(WEB).getroot().iterfind(f"{OUTBOUND}/rule")
+    [match], [action] = rule.iter("match"), rule.iter("action")
+    assert (match.attrib["serverVariable"], action.attrib["value"]) == ("RESPONSE_X_Accel_Buffering", "")
+    assert re.search(match.attrib["pattern"], "no")
 
 
 def names_that_nginx_sets() -> list[str]:

@@ -17,7 +17,9 @@ ARRIVAL_S = 0.5
 
 
 def told_cause(job: Job) -> tuple[str, ...]:
-    """A line of the head by which the front, or the worker that sends to us, hears why this is no answer of the app."""
+    """A line of the head by which a front that asks, or the worker that sends to us, hears why this is no answer of the
+    app.
+    """
     return (f"X-Hedgerow-Cause: {job.cause}",) if job.heard and job.cause else ()
 
 

@@ -118,6 +118,7 @@ class Router:
         peer = fields.pop("HTTP_X_HEDGEROW_PEER", "")
         hints = fields.pop("HTTP_X_HEDGEROW_HINTS", "")
         step = fields.pop("HTTP_X_HEDGEROW_CACHE", "")
+        asks = fields.pop("HTTP_X_HEDGEROW_CAUSE", "")
         request_id = fields.get("HTTP_X_REQUEST_ID", "") if self._trust_front or self._is_behind else ""
         path, _, query = request.path.partition("?")
         job = Job(connection, request, self._pages, path, query, request_id)
@@ -128,7 +129,7 @@ class Router:
             # whoever makes the id returns it
             job.request_id = fields["HTTP_X_REQUEST_ID"] = server.new_request_id()
             job.own_headers = (f"X-Request-Id: {job.request_id}",)
-        job.heard = self._trust_front or self._is_behind
+        job.heard = self._is_behind or (asks == "1" and self._trust_front)
         job.movable = turn == "1" and self._trust_front
         job.hints = hints == "1" and self._trust_front
         if connection.surplus:
