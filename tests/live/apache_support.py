@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,14 @@ FRONT_MODULES = (
     "mpm_event", "alias", "authz_core", "headers", "lbmethod_bybusyness", "proxy", "proxy_balancer", "proxy_http",
     "reqtimeout", "setenvif", "slotmem_shm", "unique_id",
 )  # fmt: skip
+
+# What options.conf asks for beside them.
+OPTION_MODULES = {
+    "HTTPS": ("macro", "rewrite", "socache_shmcb", "ssl"),
+    "HTTP2": ("http2",),
+    "TRUSTED_PROXIES": ("remoteip",),
+    "PROXY_PROTOCOL": ("remoteip",),
+}
 
 
 # --- Debian's packages ------------------------------------------------------------------------------------------------
@@ -152,14 +160,23 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def choose(file: Path, options: Mapping[str, str]) -> None:
+    """Takes away the # before the lines of these options, and gives them their values."""
+    lines = file.read_text().splitlines()
+    for name, value in options.items():
+        [at] = [number for number, line in enumerate(lines) if line.split()[:3] == ["#", "Define", f"HEDGEROW_{name}"]]
+        lines[at] = f'Define HEDGEROW_{name} "{value}"' if value else f"Define HEDGEROW_{name}"
+    file.write_text("\n".join(lines) + "\n")
+
+
 def httpd(folder: Path, port: int, *more_packages: str) -> Httpd:
     folder.mkdir(exist_ok=True)
     return Httpd(unpacked("apache2-bin", *more_packages), folder, port)
 
 
-def front(folder: Path, port: int, addresses: Sequence[int]) -> Httpd:
-    """The shipped front before these addresses. What differs from the shipped files is what its user edits: port and
-    addresses.
+def front(folder: Path, port: int, addresses: Sequence[int], **options: str) -> Httpd:
+    """The shipped front before these addresses. What differs from the shipped files is what its user edits: port,
+    addresses and options. options: those of options.conf by their name without HEDGEROW_.
     """
     made = httpd(folder, port)
     shutil.copytree(FILES, folder / "hedgerow")
@@ -171,5 +188,8 @@ def front(folder: Path, port: int, addresses: Sequence[int]) -> Httpd:
     at = lines.index(first)
     lines[at : at + 1 + len(rest)] = [first.replace(":8001", f":{address}") for address in addresses]
     file.write_text("\n".join(lines) + "\n")
-    made.configure(FRONT_MODULES, "Include hedgerow/site.conf")
+    choose(folder / "hedgerow" / "options.conf", options)
+    modules = [module for option in options for module in OPTION_MODULES.get(option, ())]
+    listen = f"Listen 127.0.0.1:{options['HTTPS']}\n" if "HTTPS" in options else ""
+    made.configure([*FRONT_MODULES, *dict.fromkeys(modules)], f"{listen}Include hedgerow/site.conf")
     return made
