@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from apache_support import Httpd, front
+from apache_support import FILES, Httpd, front
 from control_support import drop, free_port, get, stack, until
 from front_backends import PATIENCE_S, Backend, Exchange, Handler, backends, executes, reads_and_drops
 from front_support import Answer, Client
@@ -232,8 +233,10 @@ def test_early_hints_reach_browsers_that_open_a_page(tmp_path: Path, switched: b
 
 
 @contextmanager
-def secure(folder: Path, *handlers: Handler, **options: str) -> Iterator[tuple[Httpd, int, list[Backend], list[bytes]]]:
-    """With two certificates; the last of the four is what a client sees of them."""
+def secure(
+    folder: Path, *handlers: Handler, ciphers: str = "", **options: str
+) -> Iterator[tuple[Httpd, int, list[Backend], list[bytes]]]:
+    """With two certificates; the last of the four is what a client sees of them. ciphers: instead of the shipped."""
     folder.chmod(0o755)
     certificates, port = folder / "certificates", free_port()
     shown = []
@@ -248,6 +251,9 @@ def secure(folder: Path, *handlers: Handler, **options: str) -> Iterator[tuple[H
             'Use HedgerowCertificate site.example "site.example *.site.example"\n'
             'Use HedgerowCertificate other.example "*.other.example"\n'
         )
+        if ciphers:
+            policy = folder / "apache" / "hedgerow" / "https.conf"
+            policy.write_text(re.sub(r"(?m)^( *SSLCipherSuite) .*$", rf"\1 {ciphers}", policy.read_text()))
         with made.running() as apache:
             yield apache, port, addresses, shown
 
@@ -324,13 +330,16 @@ def offered(port: int, *arguments: str) -> str:
 def test_only_modern_protocols_and_ciphers_and_no_tickets(tmp_path: Path) -> None:
     with secure(tmp_path, executes) as (_, port, _, _):
         weak = "ALL:COMPLEMENTOFALL:!CHACHA20:!AESGCM:@SECLEVEL=0"
-        for version in ("-tls1", "-tls1_1"):
-            assert "Cipher is (NONE)" in offered(port, version, "-cipher", "ALL:@SECLEVEL=0")
         assert "Cipher is (NONE)" in offered(port, "-tls1_2", "-cipher", weak)
         assert "Cipher is (NONE)" in offered(port, "-tls1_2", "-cipher", "kRSA:DHE:@SECLEVEL=0")
         modern = offered(port, "-tls1_2")
         assert "Cipher is ECDHE-ECDSA-" in modern
         assert "TLS session ticket:" not in modern
+    (tmp_path / "old").mkdir()
+    with secure(tmp_path / "old", executes, ciphers="ALL:@SECLEVEL=0") as (_, port, _, _):
+        for version, taken in (("-tls1", False), ("-tls1_1", False), ("-tls1_2", True), ("-tls1_3", True)):
+            told = offered(port, version, "-cipher", "ALL:@SECLEVEL=0")
+            assert ("Cipher is (NONE)" in told) is not taken, version
 
 
 def test_plain_http_sends_to_https_byte_for_byte(tmp_path: Path) -> None:
@@ -391,7 +400,7 @@ def application(environ, start_response):
         raise ValueError("no")
     environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"a page"]
+    return [environ.get("HTTP_X_FORWARDED_PREFIX", "a page").encode()]
 """
 
 
@@ -412,7 +421,16 @@ def test_files_are_sent_by_the_worker_and_its_word_for_an_error_is_in_the_log(tm
                 assert not [name for name, _ in one.headers if name.lower().startswith(("x-accel-", "x-hedgerow-"))]
             assert logged(apache, failed).endswith(" error")
             with Client(apache.port) as client:
-                client.head("GET", "/own/", "Sec-Fetch-Mode: navigate", "Connection: close")
+                lines = "Sec-Fetch-Mode: navigate", "X_Forwarded_Prefix: /claimed", "Connection: close"
+                client.head("GET", "/own/", *lines)
                 arrived = client.socket.makefile("rb").read()
             assert arrived.startswith(b"HTTP/1.1 103 ")
             assert arrived.endswith(b"a page")
+
+
+def test_each_test_that_the_table_of_promises_names_is_there() -> None:
+    told = (FILES.parent / "docs" / "fronts.md").read_text("utf-8")
+    written = "".join(file.read_text("utf-8") for file in Path(__file__).parent.glob("test_apache_*.py"))
+    named = set(re.findall(r"`(test_\w+)` \|$", told, re.MULTILINE))
+    assert len(named) > 20
+    assert named <= set(re.findall(r"^def (test_\w+)", written, re.MULTILINE))
