@@ -101,6 +101,16 @@ def test_nothing_that_a_client_claims_of_itself_arrives(tmp_path: Path) -> None:
     assert len(answer.header("x-request-id")[0]) == 27
 
 
+def test_fields_of_the_connection_end_here(tmp_path: Path) -> None:
+    hop = ["Keep-Alive: timeout=5", "Proxy-Connection: keep-alive", "TE: trailers", "Upgrade: h2c"]
+    with fronted(tmp_path, executes) as (apache, addresses):
+        assert ask(apache, "GET", "/", *hop, "Connection: close, TE, Upgrade", "X-Own: kept").status == 200
+    [got] = seen(addresses)
+    names = {name.lower() for name, _ in got.headers}
+    assert "x-own" in names
+    assert names.isdisjoint({"keep-alive", "proxy-connection", "te", "upgrade"}), names
+
+
 def test_the_target_arrives_as_it_was_sent_also_when_it_is_sent_again(tmp_path: Path) -> None:
     with fronted(tmp_path, executes) as (apache, addresses):
         got = [ask(apache, "GET", target).status for target in TARGETS]
@@ -142,6 +152,13 @@ def test_what_was_sent_is_sent_again_if_it_is_a_get(tmp_path: Path, breaks: Hand
     assert len(ids) == len(addresses[1].seen) == 6
     assert max(ids.values()) == 2
     assert all(one.header("cookie") == ["a=b"] for one in seen(addresses))
+
+
+def test_a_get_whose_second_try_breaks_off_ends_there(tmp_path: Path) -> None:
+    with fronted(tmp_path, reads_and_drops, reads_and_drops) as (apache, addresses):
+        answer = ask(apache)
+    assert (answer.status, len(seen(addresses))) == (502, 2)
+    assert answer.header("x-request-id") == seen(addresses)[0].header("x-request-id")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "GET"])
