@@ -77,6 +77,28 @@ def test_the_cause_is_one_word_in_page_and_json_and_log(
         assert f":{address.port} " in lines[0], "the hop"
 
 
+def test_a_worker_that_says_nothing_for_too_long_counts_as_crashed(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def waits(exchange: Exchange) -> None:
+        exchange.read_body()
+        done.wait(PATIENCE_S)
+
+    tmp_path.chmod(0o755)
+    with backends(waits, waits) as addresses:
+        made = front(tmp_path / "apache", free_port(), [one.port for one in addresses])
+        file = tmp_path / "apache" / "hedgerow" / "balancer.conf"
+        shipped = file.read_text()
+        assert " timeout=310 " in shipped
+        file.write_text(shipped.replace(" timeout=310 ", " timeout=1 "))
+        with made.running() as apache:
+            answer = ask(apache, "POST", "/", JSON, "Content-Length: 0")
+            line = logged(apache, answer)
+            done.set()
+    assert (answer.status, json.loads(answer.body)["cause"], line.rpartition(" ")[2]) == (502, "crashed", "crashed")
+    assert sum(len(one.seen) for one in addresses) == 1
+
+
 @pytest.mark.parametrize("kind", ["", "text/html", "text/html; charset=iso-8859-1", "application/json"])
 def test_an_apps_own_error_stays_its_own(tmp_path: Path, kind: str) -> None:
     def fails(exchange: Exchange) -> None:
