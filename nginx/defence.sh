@@ -1,4 +1,5 @@
-# A part of render.sh: which requests the front refuses by itself, and whose word about a client it takes. Everything here is off by default.
+# A part of render.sh: which requests the front refuses by itself, whose word about a client it takes, and what browsers are told. Everything here
+# but the last is off by default.
 #
 #   HEDGEROW_HOSTS               names that are served, *.example.org too; every other host gets 421   (empty: every host is served)
 #   HEDGEROW_METHODS             methods that are let through; every other gets 501                    (empty: all)
@@ -6,6 +7,7 @@
 #   HEDGEROW_CLIENT_CONNECTIONS  requests of one client's address at the same time; more get 429       (0: no limit)
 #   HEDGEROW_TRUSTED_PROXIES     addresses and networks of proxies in front of this one, whose X-Forwarded-For and X-Forwarded-Proto are believed
 #   HEDGEROW_PROXY_PROTOCOL      1: those proxies speak the PROXY protocol, and X-Forwarded-For is not asked   (0)
+#   HEDGEROW_SECURITY_HEADERS    0: no security headers are added to answers that lack them            (1)
 
 hosts=${HEDGEROW_HOSTS:-}
 methods=${HEDGEROW_METHODS:-}
@@ -13,6 +15,7 @@ client_rate=${HEDGEROW_CLIENT_RATE:-0}
 client_connections=${HEDGEROW_CLIENT_CONNECTIONS:-0}
 proxies=${HEDGEROW_TRUSTED_PROXIES:-}
 proxy_protocol=${HEDGEROW_PROXY_PROTOCOL:-0}
+security_headers=${HEDGEROW_SECURITY_HEADERS:-1}
 
 # listed VALUE: one a line.
 listed() {
@@ -49,6 +52,10 @@ check_defence() {
             ;;
         *) fail "HEDGEROW_PROXY_PROTOCOL=$proxy_protocol: neither 0 nor 1" ;;
     esac
+    case $security_headers in
+        0 | 1) ;;
+        *) fail "HEDGEROW_SECURITY_HEADERS=$security_headers: neither 0 nor 1" ;;
+    esac
     if [ -n "$proxies" ]; then
         case " $built " in
             *" --with-http_realip_module "*) ;;
@@ -74,7 +81,7 @@ allowed() {
 
 # defence.conf, at the level of http.
 render_defence() {
-    echo "# Rendered by render.sh: what the front refuses by itself, and how the client has come to whoever stands before it."
+    echo "# Rendered by render.sh: what the front refuses by itself, how the client has come to whoever stands before it, and whether security headers are added."
     echo "# https://nginx.org/en/docs/http/ngx_http_map_module.html#map"
     allowed misdirected host "$hosts"
     allowed unknown_method request_method "$methods"
@@ -87,6 +94,9 @@ render_defence() {
     echo "    default \$scheme;"
     echo "    '1 https' https;"
     echo "    '1 http' http;"
+    echo "}"
+    echo "map '' \$security_headers {"
+    echo "    default $security_headers;"
     echo "}"
     if [ "$client_rate" != 0 ]; then
         echo "# https://nginx.org/en/docs/http/ngx_http_limit_req_module.html#limit_req_zone"

@@ -20,6 +20,7 @@
 #   HEDGEROW_ACME           folder whose .well-known/acme-challenge/ is served by plain HTTP, for certbot's webroot
 #   HEDGEROW_HOSTS, HEDGEROW_METHODS, HEDGEROW_CLIENT_RATE, HEDGEROW_CLIENT_CONNECTIONS, HEDGEROW_TRUSTED_PROXIES, HEDGEROW_PROXY_PROTOCOL
 #                           whom the front refuses and believes: see defence.sh                        (off)
+#   HEDGEROW_SECURITY_HEADERS  0: no security headers are added                              (1)
 #   HEDGEROW_EARLY_HINTS    1: early hints of apps go on to browsers that open a page; nginx 1.29 or newer   (0)
 #   HEDGEROW_CACHE_MB       how much is kept of answers, in MB, for apps that wish it; 0: nothing: see cache.sh   (64)
 #   HEDGEROW_FRONT_STATE    the replicas' state, as it is seen from here: the front sends files of it itself; empty: workers send them   ()
@@ -328,6 +329,7 @@ CLIENT_RATE $client_rate
 CLIENT_CONNECTIONS $client_connections
 TRUSTED_PROXIES $proxies
 PROXY_PROTOCOL $proxy_protocol
+SECURITY_HEADERS $security_headers
 NGINX $nginx
 NGINX_FILES $files
 FRONT_RUN $target

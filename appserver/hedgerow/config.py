@@ -66,6 +66,7 @@ class Settings:
         "", "addresses and networks of proxies before the front, whose X-Forwarded-For and -Proto are believed"
     )
     proxy_protocol: bool = _option(False, "those proxies speak the PROXY protocol, which tells the client's address")
+    security_headers: bool = _option(True, "the front adds security headers to answers that lack them; 0: it adds none")
     front: str = _option("", "HOST:PORT where the front tells its number of addresses; empty: do not ask")
     metrics_port: int = _option(
         0, "port beside the addresses on which GET /metrics is answered; 0: only on control sockets", limits=(0, 65535)

@@ -17,7 +17,7 @@ class _WithKeys(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section(f"Keys of {FILE_NAME}, all optional"):
-            formatter.write_dl([(key.name, told(key)) for key in keys()], col_max=20)
+            formatter.write_dl([(key.name, told(key)) for key in keys()], col_max=24)
 
 
 def told(key: Key) -> str:

@@ -127,8 +127,8 @@ def url(settings: Settings) -> str:
 # Settings that only the front heeds: the script reads them as they are.
 _PASSED_ON = (
     "HTTPS", "HTTPS_PORT", "HTTPS_PUBLIC_PORT", "HTTPS_NAMES", "CERTIFICATES", "HSTS", "ACME",
-    "HOSTS", "METHODS", "CLIENT_RATE", "CLIENT_CONNECTIONS", "TRUSTED_PROXIES", "PROXY_PROTOCOL", "EARLY_HINTS",
-    "CACHE_MB",
+    "HOSTS", "METHODS", "CLIENT_RATE", "CLIENT_CONNECTIONS", "TRUSTED_PROXIES", "PROXY_PROTOCOL", "SECURITY_HEADERS",
+    "EARLY_HINTS", "CACHE_MB",
 )  # fmt: skip
 
 
