@@ -50,6 +50,7 @@ def upload(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
 
 PATHS: dict[str, App] = {
     "/": of_length(HELLO),
+    "/1k": of_length(PIECE),
     "/64k": of_length(b"x" * 2**16),
     "/10m": of_length(b"x" * 10 * 2**20),
     "/pieces": pieces,

@@ -20,7 +20,7 @@ from hedgerow.control.front import NginxBinary, find_nginx, render
 
 FLOOR = "floor: nginx"
 
-# The same answer as the app's, and the fields that ours has; no request limit of a connection, so that it never closes.
+# The same answers as the app's, with the fields that ours has; a connection has no request limit, so it never closes.
 _FLOOR_CONF = """
 daemon off;
 pid nginx.pid;
@@ -37,6 +37,10 @@ http {
         location / {
             add_header X-Request-Id $http_x_request_id;
             return 200 "Hello, world!";
+        }
+        location = /1k {
+            add_header X-Request-Id $http_x_request_id;
+            return 200 "%(kilobyte)s";
         }
     }
 }
@@ -67,7 +71,7 @@ def floor(work: Path) -> Iterator[Target]:
     folder = work / "floor"
     folder.mkdir(parents=True)
     port = _free_port()
-    (folder / "nginx.conf").write_text(_FLOOR_CONF % {"port": port})
+    (folder / "nginx.conf").write_text(_FLOOR_CONF % {"port": port, "kilobyte": "x" * 1024})
     command = [str(nginx().path), "-p", f"{folder}/", "-c", "nginx.conf", "-e", "stderr"]
     with _running(command, folder, port) as backend, _front(port, work / "front") as (pid, front_port):
         yield Target(FLOOR, ("127.0.0.1", front_port), (pid, backend))
