@@ -38,11 +38,11 @@ def install() -> None:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Chrome]:
-    """A browser with a profile of its own, so that it shares no cookie with another one."""
+def browser(profile: Path, *more: str) -> Iterator[Chrome]:
+    """A browser with a profile of its own, so that it shares no cookie with another one. more: flags."""
     options = ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for flag in [*FLAGS, f"--user-data-dir={profile}", f"--window-size={DESK[0]},{DESK[1]}"]:
+    for flag in [*FLAGS, *more, f"--user-data-dir={profile}", f"--window-size={DESK[0]},{DESK[1]}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     # A driver that is named is not looked for, and not fetched.
