@@ -251,3 +251,11 @@ def test_a_short_run_prints_ours_beside_a_peer_directly_and_behind_nginx() -> No
     (ratio,) = re.findall(r"CPU against gunicorn gevent \| ([0-9.]+)", run.stdout)
     assert 0 < float(ratio) < 1
     assert run.returncode == ("**missed**" in run.stdout)
+
+
+def test_a_short_run_prints_the_parts_of_the_way_through_the_front() -> None:
+    command = [sys.executable, "tests/bench/front_hop.py", "--rounds", "1", "--seconds", "0.1"]
+    run = subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=60, check=False)
+    figures = [[float(figure) for figure in re.findall(r"\d+\.\d", line)[:4]] for line in run.stdout.splitlines()]
+    assert len(figures) == 2, run.stderr
+    assert all(len(line) == 4 and min(line) > 1 for line in figures), run.stdout
