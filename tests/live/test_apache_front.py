@@ -211,6 +211,7 @@ def test_an_answer_passes_untouched_but_for_words_between_worker_and_front(tmp_p
     assert (answer.status, answer.body) == (status, b"the app's own")
     assert {name.lower() for name, _ in answer.headers} == {
         "connection", "content-length", "date", "server", "x-own", "x-request-id",
+        "referrer-policy", "x-content-type-options", "x-frame-options",
     }  # fmt: skip
     assert answer.header("server") == ["Apache"]
     assert answer.header("x-request-id") == seen(addresses)[0].header("x-request-id")

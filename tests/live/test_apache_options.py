@@ -405,6 +405,31 @@ def test_hsts_if_it_is_wanted_and_the_app_says_nothing_itself(tmp_path: Path) ->
     assert refused.count(field + b"300\r\n") == 1
 
 
+SECURITY = ("x-content-type-options", "referrer-policy", "x-frame-options")
+
+
+def test_security_headers_where_the_app_has_none(tmp_path: Path) -> None:
+    def says(exchange: Exchange) -> None:
+        own = [field.partition("=") for field in exchange.header("x-own")]
+        exchange.reply(int(exchange.target[1:]), **{name.replace("-", "_"): value for name, _, value in own})
+
+    def told(apache: Httpd, status: int, *lines: str) -> list[list[str]]:
+        answer = ask(apache, "GET", f"/{status}", *lines)
+        assert answer.status == status
+        return [answer.header(name) for name in SECURITY]
+
+    ours = [["nosniff"], ["strict-origin-when-cross-origin"], ["SAMEORIGIN"]]
+    with fronted(tmp_path, says) as (apache, _):
+        assert [told(apache, status) for status in (200, 404, 503)] == [ours] * 3
+        assert told(apache, 304) == [[], [], []]
+        assert told(apache, 200, "X-Own: referrer-policy=no-referrer") == [ours[0], ["no-referrer"], ours[2]]
+        assert told(apache, 500, "X-Own: X-Frame-Options=DENY") == [ours[0], ours[1], ["DENY"]]
+        assert told(apache, 200, "X-Own: content-security-policy=default-src none")[2] == []
+    (tmp_path / "off").mkdir()
+    with fronted(tmp_path / "off", says, NO_SECURITY_HEADERS="") as (apache, _):
+        assert told(apache, 200) == [[], [], []]
+
+
 def test_http_2_if_it_is_wanted(tmp_path: Path) -> None:
     with secure(tmp_path, executes, HTTP2="") as (_, port, [address], _):
         assert curled(port) == "2 200"
