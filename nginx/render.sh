@@ -21,6 +21,7 @@
 #   HEDGEROW_HOSTS, HEDGEROW_METHODS, HEDGEROW_CLIENT_RATE, HEDGEROW_CLIENT_CONNECTIONS, HEDGEROW_TRUSTED_PROXIES, HEDGEROW_PROXY_PROTOCOL
 #                           whom the front refuses and believes: see defence.sh                        (off)
 #   HEDGEROW_SECURITY_HEADERS  0: no security headers are added                              (1)
+#   HEDGEROW_READ_TIMEOUT_S how long an address may say nothing before a GET goes to another one, 1 to 3600     (310)
 #   HEDGEROW_EARLY_HINTS    1: early hints of apps go on to browsers that open a page; nginx 1.29 or newer   (0)
 #   HEDGEROW_CACHE_MB       how much is kept of answers, in MB, for apps that wish it; 0: nothing: see cache.sh   (64)
 #   HEDGEROW_FRONT_STATE    the replicas' state, as it is seen from here: the front sends files of it itself; empty: workers send them   ()
@@ -78,6 +79,7 @@ port=${HEDGEROW_PORT:-8080}
 internal=${HEDGEROW_INTERNAL_PORT:-}
 metrics=${HEDGEROW_METRICS_PORT:-0}
 hints=${HEDGEROW_EARLY_HINTS:-0}
+read_timeout=${HEDGEROW_READ_TIMEOUT_S:-310}
 state=${HEDGEROW_FRONT_STATE:-}
 sends=${HEDGEROW_FRONT_FILES:-1}
 nginx=${HEDGEROW_NGINX:-nginx}
@@ -112,6 +114,10 @@ if [ -n "$internal" ]; then
 fi
 if [ "$metrics" != 0 ]; then
     number HEDGEROW_METRICS_PORT "$metrics" 1 65535
+fi
+number HEDGEROW_READ_TIMEOUT_S "$read_timeout" 1 3600
+if [ "$read_timeout" -le 300 ]; then
+    note "HEDGEROW_READ_TIMEOUT_S=$read_timeout: an app may have a deadline of up to 300 s; a GET that takes longer than this is sent to other workers as well"
 fi
 folder HEDGEROW_FRONT_RUN "$target"
 if [ -n "$state" ]; then
@@ -200,6 +206,7 @@ TEXT
     servers "max_fails=1 fail_timeout=10s" | upstream first least_conn
     servers "max_fails=0" | upstream second least_conn
     servers "max_fails=1 fail_timeout=10s" | upstream others
+    servers "max_fails=1 fail_timeout=10s" | upstream fresh
     {
         servers "max_fails=1 fail_timeout=10s"
         servers "max_fails=0 backup"
@@ -245,6 +252,11 @@ fi
     echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#listen"
     render_listen
     render_limits
+    if [ "$read_timeout" != 310 ]; then
+        echo "# HEDGEROW_READ_TIMEOUT_S, instead of what snippets/limits.conf says."
+        echo "# https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout"
+        echo "proxy_read_timeout ${read_timeout}s;"
+    fi
 } >"$target/listen.conf"
 
 render_defence >"$target/defence.conf"
@@ -312,6 +324,7 @@ RESOLVER $resolver
 PORT $port
 INTERNAL_PORT $internal
 METRICS_PORT $metrics
+READ_TIMEOUT_S $read_timeout
 EARLY_HINTS $hints
 CACHE_MB $cache_mb
 FRONT_STATE $state

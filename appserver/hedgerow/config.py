@@ -71,6 +71,10 @@ class Settings:
     metrics_port: int = _option(
         0, "port beside the addresses on which GET /metrics is answered; 0: only on control sockets", limits=(0, 65535)
     )
+    read_timeout_s: int = _option(
+        310, "how long an address may say nothing before the front asks another one (GET) or gives up", "s",
+        limits=(1, HOUR_S),
+    )  # fmt: skip
     early_hints: bool = _option(
         False, "the front passes early hints (103) on to browsers that open a page; needs nginx 1.29"
     )

@@ -26,8 +26,8 @@ def edit(snippets: Path, name: str, old: str, new: str) -> None:
     ("name", "old", "new"),
     [
         ("rounds.conf", "proxy_next_upstream error timeout;", "proxy_next_upstream error timeout non_idempotent;"),
-        ("round-guard.conf", "(?:GET|HEAD) 0 ", "[A-Z]+ 0 "),
-        ("round-guard.conf", '"~^[0-](?: ?[,:] [0-])*$"      1;', '"~."    1;'),
+        ("round-guard.conf", "(?:GET|HEAD) few ", "[A-Z]+ few "),
+        ("round-guard.conf", '[45]-3)$"   few;', '[45]-3)$"   none;'),
         ("rounds.conf", "if ($go != yes) {", "if ($status = 502) {"),
     ],
     ids=["non_idempotent", "every method", "sent counts as unsent", "guard by $status"],
