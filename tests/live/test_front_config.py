@@ -97,6 +97,9 @@ def test_rendering_twice_gives_the_same_folder(tmp_path: Path) -> None:
         ({"HEDGEROW_FRONT_STATE": "relative"}, "HEDGEROW_FRONT_STATE=relative"),
         ({"HEDGEROW_FRONT_STATE": "/no/such"}, "HEDGEROW_FRONT_STATE=/no/such"),
         ({"HEDGEROW_FRONT_STATE": '/a"b'}, 'HEDGEROW_FRONT_STATE=/a"b'),
+        ({"HEDGEROW_READ_TIMEOUT_S": "0"}, "HEDGEROW_READ_TIMEOUT_S=0"),
+        ({"HEDGEROW_READ_TIMEOUT_S": "3601"}, "HEDGEROW_READ_TIMEOUT_S=3601"),
+        ({"HEDGEROW_READ_TIMEOUT_S": "5s"}, "HEDGEROW_READ_TIMEOUT_S=5s"),
         ({"HEDGEROW_FRONT_FILES": "yes"}, "HEDGEROW_FRONT_FILES=yes"),
         ({"HEDGEROW_NGINX": "/no/such/nginx"}, "HEDGEROW_NGINX=/no/such/nginx"),
         ({"HEDGEROW_NGINX_FILES": "/no/such"}, "HEDGEROW_NGINX_FILES=/no/such"),
@@ -110,6 +113,16 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, shell: list[str], inputs: dic
     assert done.stderr.startswith(named)
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [], "nothing is written before all is checked"
+
+
+@pytest.mark.parametrize(("seconds", "noted"), [("5", True), ("310", False), ("900", False)])
+def test_a_read_timeout_below_the_longest_deadline_is_noted(tmp_path: Path, seconds: str, noted: bool) -> None:
+    done = run_script(tmp_path, HEDGEROW_READ_TIMEOUT_S=seconds)
+    assert done.returncode == 0
+    assert done.stderr.startswith("HEDGEROW_READ_TIMEOUT_S=5: an app may have a deadline") is noted
+    assert f"HEDGEROW_READ_TIMEOUT_S={seconds}\n" in (tmp_path / "installation.txt").read_text()
+    said = f"proxy_read_timeout {seconds}s;" in (tmp_path / "listen.conf").read_text()
+    assert said is (seconds != "310"), "which snippets/limits.conf says"
 
 
 def test_a_module_snippet_is_used_only_if_nginx_has_the_module(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_crawling_replica_fails_nothing_and_gets_less(stack: Stack) -> None:
     slow, quick = stack.containers("appserver")
     run(["docker", "update", "--cpus", "0.05", slow])
     try:
-        outcome, lines = under_load(stack, "crawling", lambda: time.sleep(5))
+        outcome, lines = under_load(stack, "crawling", lambda: time.sleep(3))
     finally:
         run(["docker", "update", "--cpus", "2", slow])
     answered = Counter(line.tries[-1][0] for line in lines)
