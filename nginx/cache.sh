@@ -76,11 +76,11 @@ upstream nobody {
 }
 
 # What X-Hedgerow-Cache says. 1: a worker may send the request on to what is kept; 2: its answer may be kept. Not both in one request, so nothing
-# loops.
+# loops; nor after a refusal, since nginx allows ten jumps.
 map "$cache_round $round" $cache_step {
     volatile;
     default                                    "";
-    "~^ (?:first|again|last|refused|spare)$"    1;
+    "~^ (?:first|again|held|last)$"             1;
     "~^fill cached$"                            2;
 }
 
@@ -108,13 +108,15 @@ map $upstream_cache_status $cache_status {
 }
 
 # When nobody has answered a GET: what is kept, if its app wishes that, else the page.
-map "$request_method $http_authorization" $lost_502 {
-    default           @error_502$error_form;
-    "~^(GET|HEAD) $"  @lost;
+map "$request_method $refusals $http_authorization" $lost_502 {
+    volatile;
+    default             @error_502$error_form;
+    "~^(GET|HEAD) 0 $"  @lost;
 }
-map "$request_method $http_authorization" $lost_504 {
-    default           @error_504$error_form;
-    "~^(GET|HEAD) $"  @lost;
+map "$request_method $refusals $http_authorization" $lost_504 {
+    volatile;
+    default             @error_504$error_form;
+    "~^(GET|HEAD) 0 $"  @lost;
 }
 map $upstream_status $lost_code {
     volatile;
