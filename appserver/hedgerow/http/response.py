@@ -50,7 +50,8 @@ _SPECIAL = {
     "server": _SERVER,
     "x-accel-buffering": _PLAIN,
     "x-accel-redirect": _REDIRECT,
-    "x-hedgerow-cause": _DROPPED,  # a pool's worker tells it the one that sends on
+    "x-hedgerow-cause": _DROPPED,  # with the next one: a pool's worker tells it the one that sends on
+    "x-hedgerow-retry": _DROPPED,
     "x-request-id": _ID,
 }
 _OWN_ID = "X-Request-Id:"

@@ -8,7 +8,7 @@ from .transfer import BrokenOff
 # Between the pool and us alone; our answer is framed anew.
 _HOP_BY_HOP = frozenset({
     "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-    "x-accel-file", "x-hedgerow-cause",
+    "x-accel-file", "x-hedgerow-cause", "x-hedgerow-retry",
 })  # fmt: skip
 
 

@@ -458,6 +458,8 @@ def test_an_app_can_not_steer_the_front_nor_the_connection() -> None:
     headers = (
         ("X-Accel-Redirect", "@refused"),
         ("x-accel-expires", "1"),
+        ("X-Hedgerow-Cause", "full"),
+        ("X-Hedgerow-Retry", "1"),
         ("Connection", "close"),
         ("Transfer-Encoding", "gzip"),
     )
@@ -465,6 +467,7 @@ def test_an_app_can_not_steer_the_front_nor_the_connection() -> None:
     head = wire.lower()
     assert b"x-accel-redirect" not in head
     assert b"x-accel-expires" not in head
+    assert b"x-hedgerow" not in head
     assert b"connection:" not in head
     assert b"transfer-encoding" not in head
     assert b"x-accel-buffering: no" in head

@@ -114,6 +114,8 @@ def test_another_protocol() -> None:
 def test_a_refusal_is_what_only_a_worker_can_say(field: bytes, refused: bool) -> None:
     answer = Answer("GET")
     answer.feed(
-        b"HTTP/1.1 503 S\r\nX-Accel-Redirect: " + field + b"\r\nX-Hedgerow-Cause: full\r\nContent-Length: 0\r\n\r\n"
+        b"HTTP/1.1 503 S\r\nX-Accel-Redirect: " + field + b"\r\nX-Hedgerow-Cause: full\r\n"
+        b"X-Hedgerow-Retry: 7\r\nContent-Length: 0\r\n\r\n"
     )
-    assert (answer.refused, answer.cause) == (refused, "full")
+    assert (answer.refused, answer.cause, answer.retry_after_s) == (refused, "full", 7)
+    assert [name for name, _ in answer.headers if name.startswith("X-Hedgerow")] == []
