@@ -291,6 +291,8 @@ LOGS = """
 import logging
 import time
 
+__name__ = "logging.slow"  # so that there is no moment, also behind the call, at which it may be interrupted
+
 
 class Slow(logging.Filter):
     def filter(self, record):
