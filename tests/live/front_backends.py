@@ -157,15 +157,22 @@ def _parse(connection: socket.socket, head: bytes, rest: bytes) -> Exchange:
     return Exchange(connection, method, target, headers, rest)
 
 
+def _reusable() -> socket.socket:
+    """For a port whose connections of a while ago the kernel still remembers, too."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
 def consecutive_ports(count: int) -> list[socket.socket]:
     """Sockets bound to ports that follow each other, not yet listening: a connect to one is refused."""
     for _ in range(50):
-        held = [socket.socket()]
+        held = [_reusable()]
         held[0].bind(("127.0.0.1", 0))
         first = held[0].getsockname()[1]
         try:
             for port in range(first + 1, first + count):
-                held.append(socket.socket())
+                held.append(_reusable())
                 held[-1].bind(("127.0.0.1", port))
         except OSError:
             for one in held:
