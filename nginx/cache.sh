@@ -51,11 +51,8 @@ render_cache() {
 map '' $cache_step {
     default    "";
 }
-map '' $lost_502 {
-    default    @error_502$error_form;
-}
-map '' $lost_504 {
-    default    @error_504$error_form;
+map '' $lost {
+    default    @error_$lost_code$error_form;
 }
 TEXT
         return
@@ -108,20 +105,10 @@ map $upstream_cache_status $cache_status {
 }
 
 # When nobody has answered a GET: what is kept, if its app wishes that, else the page.
-map "$request_method $refusals $http_authorization" $lost_502 {
+map "$request_method $refusals $http_authorization" $lost {
     volatile;
-    default             @error_502$error_form;
+    default             @error_$lost_code$error_form;
     "~^(GET|HEAD) 0 $"  @lost;
-}
-map "$request_method $refusals $http_authorization" $lost_504 {
-    volatile;
-    default             @error_504$error_form;
-    "~^(GET|HEAD) 0 $"  @lost;
-}
-map $upstream_status $lost_code {
-    volatile;
-    default     502;
-    "~504$"     504;
 }
 TEXT
 }

@@ -173,6 +173,12 @@ servers() {
     done
 }
 
+# addresses: those that are not marked; if all are, any.
+addresses() {
+    servers "max_fails=1 fail_timeout=10s"
+    servers "max_fails=0 backup"
+}
+
 # upstream NAME [METHOD]: the parts that all rounds share; the servers come on stdin.
 upstream() {
     echo "upstream $1 {"
@@ -193,7 +199,8 @@ upstream() {
 # zone: the counters of least_conn, shared by nginx's processes; 32k a line is room for a name that resolves to more than 20 replicas.
 # keepalive, keepalive_timeout: nginx closes an idle connection after 5 s, long before a worker does (75 s), so that no request is sent into a
 # connection that is being closed.
-# max_fails=1 fail_timeout=10s: longer than a drain (6.5 s) plus the next look-up of the name (2 s); max_fails=0: never skipped.
+# max_fails=1 fail_timeout=10s: longer than a drain (6.5 s) plus the next look-up of the name (2 s).
+# max_fails=0 backup: the same addresses, never skipped: for the moment when all are, and for an address that came back.
 # Default: max_fails=1 fail_timeout=10s, keepalive_timeout 60s
 # https://nginx.org/en/docs/http/ngx_http_upstream_module.html#server
 # https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
@@ -203,14 +210,9 @@ TEXT
         echo "# https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"
         echo "resolver $resolver valid=1s ipv6=off;"
     fi
-    servers "max_fails=1 fail_timeout=10s" | upstream first least_conn
-    servers "max_fails=0" | upstream second least_conn
-    servers "max_fails=1 fail_timeout=10s" | upstream others
-    servers "max_fails=1 fail_timeout=10s" | upstream fresh
-    {
-        servers "max_fails=1 fail_timeout=10s"
-        servers "max_fails=0 backup"
-    } | upstream streaming least_conn
+    addresses | upstream first least_conn
+    addresses | upstream others
+    addresses | upstream fresh
     echo "# Who answers /metrics on the internal server: any replica, for all. One that does not answer is passed over."
     echo "upstream metrics {"
     echo "    zone metrics 64k;"

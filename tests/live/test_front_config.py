@@ -58,7 +58,7 @@ def test_nginx_accepts_what_each_shell_renders(
     resolve = "" if host == "127.0.0.1" else " resolve"
     for port in (8001, 8002, 8003):
         assert f"    server {host}:{port}{resolve} max_fails=1 fail_timeout=10s;\n" in upstream
-        assert f"    server {host}:{port}{resolve} max_fails=0;\n" in upstream
+        assert f"    server {host}:{port}{resolve} max_fails=0 backup;\n" in upstream
     assert ("resolver 127.0.0.11 valid=1s ipv6=off;" in upstream) == (host == "appserver")
 
 

@@ -1,4 +1,4 @@
-"""The tests of the rounds can fail: weaker configurations, each of which runs a POST twice here, are caught."""
+"""The tests of the rounds can fail: weaker configurations, each of which runs a POST or a DELETE twice here, are caught."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ def edit(snippets: Path, name: str, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new"),
+    ("method", "name", "old", "new"),
     [
-        ("rounds.conf", "proxy_next_upstream error timeout;", "proxy_next_upstream error timeout non_idempotent;"),
-        ("round-guard.conf", "(?:GET|HEAD) few ", "[A-Z]+ few "),
-        ("round-guard.conf", '[45]-3)$"   few;', '[45]-3)$"   none;'),
-        ("rounds.conf", "if ($go != yes) {", "if ($status = 502) {"),
+        (
+            "POST",
+            "rounds.conf",
+            "proxy_next_upstream error timeout;",
+            "proxy_next_upstream error timeout non_idempotent;",
+        ),
+        ("DELETE", "round-guard.conf", "(?:GET|HEAD) few ", "[A-Z]+ few "),
+        ("DELETE", "round-guard.conf", '[45]-3)$"   few;', '[45]-3)$"   none;'),
+        ("DELETE", "rounds.conf", "if ($go != yes) {", "if ($status = 502) {"),
     ],
     ids=["non_idempotent", "every method", "sent counts as unsent", "guard by $status"],
 )
-def test_a_weaker_configuration_is_caught(binary: NginxBinary, tmp_path: Path, name: str, old: str, new: str) -> None:
-    """Each of these changes makes a POST run twice here, or lose its second round, so the tests above would see it."""
+def test_a_weaker_configuration_is_caught(
+    binary: NginxBinary, tmp_path: Path, method: str, name: str, old: str, new: str
+) -> None:
+    """Each of these changes makes a request run twice here, so the tests of the rounds would see it."""
     with (
         backends(reads_and_drops, reads_and_drops) as addresses,
         running(tmp_path, binary, addresses, change=lambda snippets: edit(snippets, name, old, new)) as front,
     ):
-        front.request("POST", "/", body=b"abc")
+        front.request(method, "/", body=b"abc" * (method == "POST"))
         assert len(executed(*addresses)) > 1

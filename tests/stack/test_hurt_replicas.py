@@ -153,7 +153,7 @@ def test_a_poisonous_request_ends_few_workers(stack: Stack) -> None:
         for method, most in (("GET", SENT_MOST), ("POST", 1)):
             query = f"{method}{number}"
             answer = stack.request(method, f"/ends_its_worker/?{query}", b"x" if method == "POST" else None)
-            assert answer.status in (502, 503)
+            assert answer.status in (502, 503, 504)  # 504: the third one was still starting
             taken = [line for line in stack.get("/ends_its_worker/").text.split() if f":{query}:" in line]
             print(f"{query}: {answer.status}, {len(taken)} workers")
             assert len(taken) <= most
