@@ -1,4 +1,4 @@
-"""The tests of the rounds can fail: weaker configurations, each of which runs a POST or a DELETE twice here, are caught."""
+"""The tests of the rounds can fail: weaker configurations, each of which runs a request twice here, are caught."""
 
 from __future__ import annotations
 
