@@ -143,13 +143,19 @@ def names_are_clean(tree: Block) -> list[str]:
     return _set_to(tree, "underscores_in_headers", "on") + _set_to(tree, "ignore_invalid_headers", "off")
 
 
+def packets_are_full(tree: Block) -> list[str]:
+    """Where files are sent. nginx looks at tcp_nopush when a connection is accepted; in a location it does nothing."""
+    sending = [one for one in servers(tree) if any(inner.effective("sendfile") == [["on"]] for inner in one.walk())]
+    return [f"{_named(one)}: no tcp_nopush" for one in sending if one.effective("tcp_nopush") != [["on"]]]
+
+
 def nginx_tells_no_version(tree: Block) -> list[str]:
     return [f"{_named(one)}: server_tokens" for one in servers(tree) if one.effective("server_tokens") != [["off"]]]
 
 
 RULES: tuple[Callable[[Block], list[str]], ...] = (
     limits_are_set, nothing_is_unlimited, tls_is_set, old_protocols_are_off, nothing_inherited_is_dropped,
-    slashes_are_merged, names_are_clean, nginx_tells_no_version,
+    slashes_are_merged, names_are_clean, packets_are_full, nginx_tells_no_version,
 )  # fmt: skip
 
 

@@ -75,6 +75,7 @@ def test_every_finding_of_our_rules_has_a_reason(rendered: Path) -> None:
             "underscores_in_headers on",
             "underscores_in_headers on",
         ),
+        ("snippets/files.conf", "tcp_nopush on;", "", "no tcp_nopush"),
         ("snippets/limits.conf", "server_tokens off", "server_tokens on", "server_tokens"),
         (
             "snippets/rounds.conf",
