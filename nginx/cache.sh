@@ -73,12 +73,12 @@ upstream nobody {
 }
 
 # What X-Hedgerow-Cache says. 1: a worker may send the request on to what is kept; 2: its answer may be kept. Not both in one request, so nothing
-# loops; nor after a refusal, since nginx allows ten jumps.
-map "$cache_round $round" $cache_step {
+# loops; nor after a refusal, or more than two troubles, since nginx allows ten jumps.
+map "$cache_round $round $upstream_status" $cache_step {
     volatile;
-    default                                    "";
-    "~^ (?:first|again|held|last)$"             1;
-    "~^fill cached$"                            2;
+    default                                                "";
+    "~^ (?:first|again|held) [^:]*(?::[^:]*){0,2}$"         1;
+    "~^fill cached "                                        2;
 }
 
 # Of an answer that is kept the worker tells for how long, in its last Cache-Control; no client is told that.
