@@ -89,7 +89,7 @@ def _age(directives: dict[str, str], expires: str, pragma: str) -> float:
         return 0
     for name in ("s-maxage", "max-age"):
         if name in directives:
-            return int(directives[name]) if directives[name].isdecimal() else 0
+            return float(directives[name]) if directives[name].isdecimal() else 0  # however many digits it has
     if expires:
         return (seconds(expires) or 0) - time()
     return 0 if "no-cache" in pragma.lower() else float("inf")
