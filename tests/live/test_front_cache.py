@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from control_support import Stack, get, stack, until
@@ -125,6 +126,13 @@ def test_the_apps_own_cache_control_is_what_a_client_sees(here: Stack) -> None:
         target = f"/wishes/own{len(said)}?Cache-Control={said}" if said else "/wishes/own0"
         wanted = ["public, max-age=600"] if said else []
         assert [ask(here, target).header("Cache-Control") for _ in range(2)] == [wanted, wanted]
+
+
+def test_of_what_is_not_kept_the_apps_cache_control_is_whole(here: Stack) -> None:
+    """Also if it looks like what a worker tells the front."""
+    for said in ("stale-while-revalidate=60, stale-if-error=600", "private, stale-while-revalidate=6, stale-if-error=7"):
+        answer = ask(here, f"/wishes/whole?Set-Cookie=a%3D1&Cache-Control={quote(said)}")
+        assert answer.header("Cache-Control") == [said]
 
 
 # --- nobody gets another's --------------------------------------------------------------------------------------------
