@@ -104,8 +104,9 @@ map $upstream_cache_status $cache_status {
     ""            "";
 }
 
-# When nobody has answered a GET: what is kept, if its app wishes that, else the page.
-map "$request_method $refusals $http_authorization" $lost {
+# When nobody has answered a GET: what is kept, if its app wishes that, else the page. No worker has looked whether that may be its answer
+# (appserver/hedgerow/worker/kept.py, asks).
+map "$request_method $refusals $http_authorization$http_range$content_length$upgrade_to_worker" $lost {
     volatile;
     default             @error_$lost_code$error_form;
     "~^(GET|HEAD) 0 $"  @lost;
