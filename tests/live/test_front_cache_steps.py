@@ -82,3 +82,12 @@ def test_nor_then_is_it_the_answer_to_what_passes_by(
     started, acts = keeping
     acts.left = "D" * 9
     assert started.request("GET", "/page", *lines, body=body).status == 502
+
+
+@pytest.mark.parametrize("acts", ["RRRRD", "RDAERD", "RDARRD", "DRDARRD", "RRDARDRD", "DDAERDD", "RRDAERDDDD", "RRDCRDD"])
+def test_the_longest_ways_end_on_a_page(acts: str) -> None:
+    with front() as (started, does):
+        does.left = acts + "D" * 9
+        answer = started.request("GET", "/page", "Accept: application/json")
+        assert answer.status in (502, 503), acts
+        assert "redirection cycle" not in started.errors.read_text()
