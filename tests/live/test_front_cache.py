@@ -29,6 +29,8 @@ def serving(manifests: Mapping[str, str], workers: int = 1, **environ: str) -> I
         for name, manifest in manifests.items():
             shutil.copytree(APPS / "kept", here.apps / name)
             (here.apps / name / "app.toml").write_text(manifest)
+            (here.apps / name / "static").mkdir()
+            (here.apps / name / "static" / "site.css").write_text("a{}" * 1000)
         here.up()
         until(lambda: all(get(here.port, f"/{name}/up")[0] == 200 for name in manifests), 30, "the apps answer")
         yield here
@@ -130,7 +132,10 @@ def test_the_apps_own_cache_control_is_what_a_client_sees(here: Stack) -> None:
 
 def test_of_what_is_not_kept_the_apps_cache_control_is_whole(here: Stack) -> None:
     """Also if it looks like what a worker tells the front."""
-    for said in ("stale-while-revalidate=60, stale-if-error=600", "private, stale-while-revalidate=6, stale-if-error=7"):
+    for said in (
+        "stale-while-revalidate=60, stale-if-error=600",
+        "private, stale-while-revalidate=6, stale-if-error=9",
+    ):
         answer = ask(here, f"/wishes/whole?Set-Cookie=a%3D1&Cache-Control={quote(said)}")
         assert answer.header("Cache-Control") == [said]
 
@@ -178,6 +183,17 @@ def test_validators_of_what_is_kept_are_heeded(here: Stack) -> None:
     assert ask(here, target).header("ETag") == ['"one"']
     answer = ask(here, target, 'If-None-Match: "one"')
     assert (answer.status, answer.body) == (304, b"")
+
+
+def test_who_has_a_file_does_not_get_it_again(here: Stack) -> None:
+    """Files are not kept, and nginx would ask for them without the validator."""
+    first = ask(here, "/wishes/static/site.css")
+    (tag,) = first.header("ETag")
+    assert (first.status, len(first.body)) == (200, 3000)
+    for told in (tag, f"W/{tag}"):
+        answer = ask(here, "/wishes/static/site.css", f"If-None-Match: {told}")
+        assert (answer.status, answer.body) == (304, b"")
+    assert ask(here, "/wishes/static/site.css", f'If-None-Match: "a{tag[1:]}').status == 200
 
 
 # --- stale rather than an error ---------------------------------------------------------------------------------------

@@ -84,7 +84,9 @@ def test_nor_then_is_it_the_answer_to_what_passes_by(
     assert started.request("GET", "/page", *lines, body=body).status == 502
 
 
-@pytest.mark.parametrize("acts", ["RRRRD", "RDAERD", "RDARRD", "DRDARRD", "RRDARDRD", "DDAERDD", "RRDAERDDDD", "RRDCRDD"])
+@pytest.mark.parametrize(
+    "acts", ["RRRRD", "RDAERD", "RDARRD", "DRDARRD", "RRDARDRD", "DDAERDD", "RRDAERDDDD", "RRDCRDD"]
+)
 def test_the_longest_ways_end_on_a_page(acts: str) -> None:
     with front() as (started, does):
         does.left = acts + "D" * 9

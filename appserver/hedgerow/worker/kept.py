@@ -7,6 +7,7 @@ asked again, as step 2, and the answer tells how long it may be kept. nginx/snip
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from time import time
 
@@ -25,10 +26,13 @@ LONGEST_VARY = 100  # characters; nginx has room for 128, and cuts what is longe
 _STATUSES = frozenset({"200", "301", "308", "404", "410"})
 _NOT_KEPT = frozenset({"no-store", "private", "no-cache"})
 
+# As middleware/sending.py makes them for files, which are not kept. For what may be, nginx asks without If-None-Match.
+_OF_A_FILE = re.compile(r'(?:W/)?"[0-9a-f]{15,16}-[0-9a-f]+(?:-[a-z]+)?"').fullmatch
+
 
 def asks(job: Job) -> bool:
     """Whether the answer may be one that the front has kept: to a request without credentials (RFC 9111, 3.5), body or
-    range.
+    range, of a client that has no file for it.
     """
     request = job.request
     fields = request.fields
@@ -38,6 +42,7 @@ def asks(job: Job) -> bool:
         and "HTTP_AUTHORIZATION" not in fields
         and "HTTP_RANGE" not in fields
         and "HTTP_UPGRADE" not in fields
+        and not _OF_A_FILE(fields.get("HTTP_IF_NONE_MATCH", ""))
     )
 
 
