@@ -86,11 +86,12 @@ map $upstream_http_x_accel_expires $is_not_kept {
     volatile;
     default    0;
     ""         1;
+    0          1;
 }
 map "$upstream_http_x_accel_expires $upstream_http_cache_control" $cache_control {
     volatile;
     default                                                                            $upstream_http_cache_control;
-    "~^[0-9]+ (?:(?<apps_cache_control>[^\r\n]*), )?stale-while-revalidate=[0-9]+, stale-if-error=[0-9]+$"    $apps_cache_control;
+    "~^[1-9][0-9]* (?:(?<apps_cache_control>[^\r\n]*), )?stale-while-revalidate=[0-9]+, stale-if-error=[0-9]+$"    $apps_cache_control;
 }
 
 # What a client is told of it, RFC 9211.

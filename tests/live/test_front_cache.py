@@ -232,6 +232,20 @@ def test_an_app_that_fails_is_answered_for(both: Stack, app: str, status: str) -
     until(lambda: ask(both, target).body.split()[0] != b"1", 10, "the app answers again")
 
 
+def test_an_error_that_says_how_long_it_is_good_is_answered_for_too(both: Stack) -> None:
+    """As of an app that says Cache-Control for everything."""
+    target = "/stale/aged?Cache-Control=max-age%3D600"
+    assert ask(both, target).body == b"1 GET "
+    order(both, "stale", "?status=500+Oh")
+    try:
+        until(lambda: status_of(ask(both, target)) != "hit", 10, "it is too old")
+        for _ in range(2):
+            answer = ask(both, target)
+            assert (answer.status, status_of(answer)) == (200, "hit; detail=stale-if-error")
+    finally:
+        order(both, "stale", "")
+
+
 def test_without_the_wish_an_error_is_an_error(both: Stack) -> None:
     assert ask(both, "/fresh/page").body == b"1 GET "
     order(both, "fresh", "?status=500+Oh")

@@ -61,6 +61,9 @@ def beside(asked: Lines | None, table: CacheTable) -> Lines:
 
 def lines(table: CacheTable, status: str, head: ResponseHead, length: int | None) -> tuple[str, ...]:
     """For an answer with this head and so many bytes. () if it is not to be kept."""
+    # Where a former answer is better than an error, nginx would keep the error for as long as its max-age says.
+    if status.startswith("5"):
+        return ("X-Accel-Expires: 0",)
     if status[:3] not in _STATUSES or head.redirect or length is None or length > LARGEST_BYTES:
         return ()
     if not length and status.startswith("200"):  # nothing to keep; so looks what a file is sent instead of
