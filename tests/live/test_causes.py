@@ -75,7 +75,8 @@ def ask(here: Stack, method: str, path: str, accept: str) -> tuple[int, http.cli
 
 @contextmanager
 def occupied(here: Stack) -> Iterator[None]:
-    """The one place of the narrow app is taken."""
+    """The one place of the narrow app is taken, which whoever had it leaves when it next writes."""
+    until(lambda: get(here.port, "/narrow/")[0] == 200, 10, "the place is free")
     connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=20)
     with contextlib.closing(connection):
         connection.request("GET", "/narrow/hold")
