@@ -5,6 +5,7 @@ an error, and nobody gets another's.
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,7 +56,14 @@ def status_of(answer: Answer) -> str:
 @pytest.fixture(scope="module")
 def here() -> Iterator[Stack]:
     own = 'pool = "own"\n'
-    manifests = {"wishes": WISH, "own": own + WISH, "plain": "", "anybody": WISH + "cookies = false\n"}
+    run = f'run = "{sys.executable} server.py {{fd}}"\n'
+    manifests = {
+        "wishes": WISH,
+        "own": own + WISH,
+        "run": run + WISH,
+        "plain": "",
+        "anybody": WISH + "cookies = false\n",
+    }
     with serving(manifests) as here:
         yield here
 
@@ -63,7 +71,7 @@ def here() -> Iterator[Stack]:
 # --- on and off -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["wishes", "own"])
+@pytest.mark.parametrize("name", ["wishes", "own", "run"])
 def test_an_answer_is_made_once(here: Stack, name: str) -> None:
     first, second = ask(here, f"/{name}/once"), ask(here, f"/{name}/once")
     assert (first.body, second.body) == (b"1 GET ", b"1 GET ")
