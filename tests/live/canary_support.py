@@ -16,6 +16,7 @@ from typing import Any
 
 from control_support import drop, until
 
+from hedgerow.control import records
 from hedgerow.control.entries import AppState, Deploy
 from hedgerow.control.ledger import Ledger
 
@@ -139,7 +140,9 @@ def judged(
         lay(apps, new, window_s=window_s, share=share, **KINDS[kind])
         until(lambda: app().deploys[0].outcome == "canary", 60, "it is a canary")
         ended = _when(lambda: app().deploys[0].outcome != "canary", window_s + 60, "it is judged")
-        settled = _when(is_over, 60, "what was judged is so") + LOOK_S
+        _when(is_over, 60, "what was judged is so")
+        time.sleep(LOOK_S)
+        settled = _when(lambda: not _drains(state), 60, "no earlier worker is left to answer what the front had kept")
         until(lambda: all(client.last > settled for client in crowd.clients), 30, "all have asked again")
     deploy = app().deploys[0]
     met = [client.until(ended - LOOK_S) for client in crowd.clients]
@@ -152,6 +155,10 @@ def judged(
     assert deploy.outcome == ("live" if kind == "good" else "failed")
     assert TELLS[kind] in deploy.reason
     return deploy
+
+
+def _drains(state: Path) -> bool:
+    return any(records.replica_view(record).draining for record in records.read_records(state))
 
 
 def _when(what: Callable[[], bool], limit_s: float, why: str) -> float:

@@ -190,8 +190,9 @@ def stack(workers: int = 2, **environ: str) -> Iterator[Stack]:
     try:
         yield made
     except BaseException:
-        if made.process:
-            print(complaints(made.log))
+        for log in [base / "up.log", *sorted(made.state.glob("logs/*/*.log"))]:
+            if log.exists():
+                print(f"-- {log.name}\n{complaints(log.read_text(errors='replace'))}")
         raise
     finally:
         if made.process:
